@@ -1,0 +1,4 @@
+use plugin::Kind;
+
+pub const KINDS: &[&Kind] = &[];
+pub const PRESETS: &[&plugin::Preset] = &[];

@@ -1,0 +1,3 @@
+use plugin::Kind;
+
+pub const KINDS: &[&Kind] = &[];

@@ -1,0 +1,1 @@
+//! Timestamps of log lines, to nanoseconds since the UNIX epoch.

@@ -1,0 +1,5 @@
+//! Where messages come from: one file an input.
+
+use plugin::Kind;
+
+pub const KINDS: &[&Kind] = &[];

@@ -1,0 +1,1 @@
+//! Metrics as messages: the StatsD dialects and the exact aggregation that follows them.

@@ -1,0 +1,1 @@
+//! A double of the engine that an output under test delivers for.

@@ -1,0 +1,1 @@
+//! A double of the engine that records what an input under test reads.
