@@ -1,3 +1,14 @@
+//! Encoders write messages as bytes, with whatever ends or frames a record in their format.
+
+pub mod heka;
+pub mod json;
+pub mod line;
+mod names;
+mod number;
+pub mod payload;
+pub mod printable;
+pub mod text;
+
 use plugin::Kind;
 
-pub const KINDS: &[&Kind] = &[];
+pub const KINDS: &[&Kind] = &[&heka::KIND, &json::KIND, &line::KIND, &payload::KIND, &text::KIND];

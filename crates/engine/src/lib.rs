@@ -1,1 +1,41 @@
-//! (being built)
+//! Plans, routes, runs, supervises, reloads and measures. The engine knows no concrete plugin: the
+//! program hands it the [`plugin::Registry`].
+//!
+//! * [`Config`] reads files into sections, [`Plan`] checks them against the registry; both say
+//!   everything that is wrong at once and touch nothing outside.
+//! * [`Engine::start`] runs a plan: a thread for each input and output, a few workers that share
+//!   all filters. Work moves in batches: an input's thread splits, decodes, transforms and matches
+//!   a whole batch, and leaves each consumer its selection in that consumer's own queue.
+//! * [`Engine::reload`] changes the running plan into another one and touches only what differs.
+//! * A batch's [`message::Ticket`] tells the input when every consumer accepted it; only then does a
+//!   checkpoint move.
+//!
+//! Why nothing can wedge: only inputs ever wait for room in a queue. Filters run on workers that
+//! never block, outputs wait for the world alone and no longer than their timeout. What a filter
+//! injects is bounded by the hop limit and by the bytes its input may have in flight.
+
+mod checkpoints;
+mod config;
+mod engine;
+mod input;
+mod intake;
+mod output;
+mod plan;
+mod probation;
+mod queue;
+mod reject;
+mod reload;
+mod route;
+mod slot;
+mod status;
+mod supervise;
+mod tracker;
+mod watch;
+mod worker;
+
+pub use config::{Config, Section};
+pub use engine::{Engine, Settings, Summary, Ticks};
+pub use plan::{CONSUMER_OPTIONS, GLOBAL_OPTIONS, INPUT_OPTIONS, OUTPUT_OPTIONS, Plan, options_of};
+pub use reload::{Change, Report};
+pub use status::{PluginStatus, Status};
+pub use watch::Watch;

@@ -1,3 +1,10 @@
+//! Computes over the stream and injects what comes out: one file a filter. The Lua adapters of the
+//! other families are here too.
+
+pub mod count;
+pub mod lua;
+pub mod statsd_aggregate;
+
 use plugin::Kind;
 
-pub const KINDS: &[&Kind] = &[];
+pub const KINDS: &[&Kind] = &[&count::KIND, &lua::filter::KIND, &lua::transform::KIND, &statsd_aggregate::KIND];

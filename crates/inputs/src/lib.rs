@@ -2,4 +2,12 @@
 
 use plugin::Kind;
 
-pub const KINDS: &[&Kind] = &[];
+mod datagrams;
+
+pub mod stdin;
+pub mod statsd;
+pub mod tail;
+pub mod tcp;
+pub mod udp;
+
+pub const KINDS: &[&Kind] = &[&stdin::KIND, &statsd::KIND, &tail::KIND, &tcp::KIND, &udp::KIND];

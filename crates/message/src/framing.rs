@@ -17,7 +17,7 @@ use crate::signing::Signer;
 use crate::{MessageRef, wire};
 
 pub use header::FrameHeader;
-pub use scanner::{Fault, Found, Scanner};
+pub use scanner::{CREDIT, Fault, Found, Scanner};
 
 /// First byte of a record.
 pub const RECORD_SEPARATOR: u8 = 0x1E;
@@ -63,7 +63,7 @@ impl std::error::Error for TooBig {}
 /// # Errors
 /// The header does not fit, or the message's length does not fit 32 bits. Nothing is appended.
 pub fn write(message: &[u8], signer: Option<&Signer>, into: &mut Vec<u8>) -> Result<(), TooBig> {
-    header::append(message, signer, into)?;
+    header::append(message.len(), signer.map(|s| (s, s.digest(message))), into)?;
     into.extend_from_slice(message);
     Ok(())
 }
@@ -88,7 +88,7 @@ fn append_header(start: usize, signer: Option<&Signer>, max: usize, into: &mut V
     if size > max {
         return Err(TooBig::Message { size, max });
     }
-    header::append_of(start..into.len(), signer, into)?;
+    header::append(size, signer.map(|s| (s, s.digest(&into[start..]))), into)?;
     let header = into.len() - start - size;
     into[start..].rotate_right(header);
     Ok(())

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Deref;
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -68,11 +69,11 @@ impl Keyed {
         }
     }
 
-    fn append(&self, message: &[u8], into: &mut Vec<u8>) {
+    fn digest(&self, message: &[u8]) -> Digest {
         match self {
-            Keyed::Md5(mac) => into.extend_from_slice(&mac.clone().chain_update(message).finalize().into_bytes()),
-            Keyed::Sha1(mac) => into.extend_from_slice(&mac.clone().chain_update(message).finalize().into_bytes()),
-            Keyed::Sha256(mac) => into.extend_from_slice(&mac.clone().chain_update(message).finalize().into_bytes()),
+            Keyed::Md5(mac) => Digest::new(&mac.clone().chain_update(message).finalize().into_bytes()),
+            Keyed::Sha1(mac) => Digest::new(&mac.clone().chain_update(message).finalize().into_bytes()),
+            Keyed::Sha256(mac) => Digest::new(&mac.clone().chain_update(message).finalize().into_bytes()),
         }
     }
 
@@ -113,18 +114,32 @@ impl Signer {
         self.hash
     }
 
-    /// Bytes of a digest.
-    pub fn digest_len(&self) -> usize {
-        match self.hash {
-            Hash::Md5 => 16,
-            Hash::Sha1 => 20,
-            Hash::Sha256 => 32,
-        }
+    /// The signature of `message`.
+    pub fn digest(&self, message: &[u8]) -> Digest {
+        self.keyed.digest(message)
     }
+}
 
-    /// Appends the digest of `message`.
-    pub fn sign(&self, message: &[u8], into: &mut Vec<u8>) {
-        self.keyed.append(message, into);
+/// A signature: 16, 20 or 32 bytes, after the hash function.
+#[derive(Clone, Copy)]
+pub struct Digest {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Digest {
+    fn new(of: &[u8]) -> Digest {
+        let mut bytes = [0; 32];
+        bytes[..of.len()].copy_from_slice(of);
+        Digest { bytes, len: of.len() }
+    }
+}
+
+impl Deref for Digest {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -248,11 +263,9 @@ mod tests {
     }
 
     fn verdict(ring: &Keyring, hash: Hash, version: u32, key: &[u8], change: impl Fn(&mut FrameHeader<'_>)) -> Result<Vec<u8>, Refusal> {
-        let mut hmac = Vec::new();
-        let signer = Signer::new(b"ops", version, hash, key);
-        signer.sign(MESSAGE, &mut hmac);
-        assert_eq!(hmac.len(), signer.digest_len());
-        let mut header = FrameHeader { message_length: MESSAGE.len(), signer: b"ops", hash: hash as u32, key_version: version, hmac: &hmac };
+        let hmac = Signer::new(b"ops", version, hash, key).digest(MESSAGE);
+        let mut header =
+            FrameHeader { message_length: MESSAGE.len(), signer: b"ops", hash: hash as u32, key_version: version, hmac: &hmac };
         change(&mut header);
         match ring.verify(&header, MESSAGE) {
             Verdict::Unsigned => Ok(Vec::new()),

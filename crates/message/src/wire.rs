@@ -42,7 +42,7 @@ pub(crate) mod reader;
 
 pub use decode::{decode, validate};
 pub use encode::encode;
-pub(crate) use encode::{chunk, varint};
+pub(crate) use encode::{chunk, number};
 pub use error::{DecodeError, Problem};
 
 /// Fields that [`decode`] accepts in one message.

@@ -221,10 +221,12 @@ impl Options {
         Problem::new(title).at(self.location(name), label)
     }
 
-    /// Whether a plugin built from either would be the same.
-    pub fn same_as(&self, other: &Options) -> bool {
-        self.values.len() == other.values.len()
-            && self.values.iter().zip(&other.values).all(|(a, b)| a.opt.name == b.opt.name && a.value == b.value)
+    /// Whether a plugin built from either would be the same, the options in `except` aside.
+    pub fn same_as(&self, other: &Options, except: &[&str]) -> bool {
+        let relevant = |o: &'_ Options| -> Vec<(&'static str, Option<Value>)> {
+            o.values.iter().filter(|e| !except.contains(&e.opt.name)).map(|e| (e.opt.name, e.value.clone())).collect()
+        };
+        relevant(self) == relevant(other)
     }
 }
 
@@ -345,6 +347,7 @@ fn scalars(opt: &Opt, table: &Tree) -> Result<Vec<(String, Scalar)>, Problem> {
         Raw::Integer(n) => Ok(Scalar::Integer(*n)),
         Raw::Float(n) => Ok(Scalar::Float(*n)),
         Raw::Bool(b) => Ok(Scalar::Bool(*b)),
+        Raw::Table(table) => Ok(Scalar::String(indirect(opt, node, table)?)),
         other => {
             let title = format!("`{}` takes strings, numbers and booleans", opt.name);
             Err(Problem::new(title).at(&node.at, format!("found {}", other.kind())))
@@ -416,7 +419,7 @@ mod tests {
         assert_eq!((o.str("name"), o.size("cap"), o.duration("every")), ("x", 1024, Duration::from_secs(10)));
         assert_eq!((o.str("mode"), o.strings("tags"), o.path("dir")), ("safe", &["one".to_string()][..], Path::new("/etc/d")));
         assert_eq!(o.table("config")[1], ("b".to_string(), Scalar::String("two".to_string())));
-        assert!(o.same_as(&check("cap = '1024B'\nname = 'x'\ntags = ['one']\ndir = 'd'\nconfig = { a = 1, b = 'two' }").0));
+        assert!(o.same_as(&check("cap = '1024B'\nname = 'x'\ntags = ['one']\ndir = 'd'\nconfig = { a = 1, b = 'two' }").0, &[]));
     }
 
     #[test]

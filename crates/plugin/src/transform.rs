@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use message::Messages;
 
 use crate::Reject;
@@ -16,4 +18,9 @@ pub trait Transform {
     /// # Errors
     /// A Reject keeps the message from everyone: a redaction that fails leaks nothing.
     fn transform(&mut self, raw: &[u8], messages: &mut Messages, index: usize) -> Result<Transformed, Reject>;
+
+    /// Files it was made of (script, modules): when one changes, it is reloaded.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }

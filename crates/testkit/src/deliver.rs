@@ -1,1 +1,159 @@
 //! A double of the engine that an output under test delivers for.
+//!
+//! [`Delivery`] encodes a batch's messages, offers them to the output, collects its verdicts, and
+//! offers again what the output asked to retry, as the engine would.
+
+use std::time::{Duration, Instant};
+
+use message::{Batch, BatchBuilder, MessageRef};
+use plugin::{BuildCx, Clock, Encoder, Item, Meter, OutBatch, OutCx, Output, Reject, Stop, Verdict};
+
+use crate::plugins::build_cx;
+
+/// Encodes a message as its payload and a newline; a payload that is just `reject` is refused.
+pub struct PayloadLines;
+
+impl Encoder for PayloadLines {
+    fn encode(&mut self, m: MessageRef<'_>, into: &mut Vec<u8>) -> Result<(), Reject> {
+        if m.payload() == b"reject" {
+            return Err(Reject::new("the payload asks for it"));
+        }
+        into.extend_from_slice(m.payload());
+        into.push(b'\n');
+        Ok(())
+    }
+}
+
+/// A batch with one message for each payload.
+pub fn payloads<P: AsRef<[u8]>>(payloads: impl IntoIterator<Item = P>) -> Batch {
+    let mut builder = BatchBuilder::default();
+    for payload in payloads {
+        builder.add().set_payload(payload.as_ref());
+    }
+    builder.finish()
+}
+
+/// The engine's side of one output.
+pub struct Delivery {
+    output: Box<dyn Output>,
+    encoder: Box<dyn Encoder>,
+    build: BuildCx,
+    pub clock: Clock,
+    /// Asks the output to stop.
+    pub stop: Stop,
+    pub meter: Meter,
+}
+
+impl Delivery {
+    /// Delivers through [`PayloadLines`], by the machine's clock.
+    pub fn new(output: Box<dyn Output>) -> Delivery {
+        let clock = Clock::real();
+        let build = BuildCx { clock: clock.clone(), ..build_cx() };
+        Delivery { output, encoder: Box::new(PayloadLines), build, clock, stop: Stop::new(), meter: Meter::default() }
+    }
+
+    pub fn encoder(mut self, encoder: Box<dyn Encoder>) -> Delivery {
+        self.encoder = encoder;
+        self
+    }
+
+    /// Runs the output under this clock.
+    pub fn clock(mut self, clock: Clock) -> Delivery {
+        self.build.clock = clock.clone();
+        self.clock = clock;
+        self
+    }
+
+    /// Offers every message once. A verdict for each; one the output said nothing about is a retry.
+    pub fn write(&mut self, batch: &Batch) -> Vec<Verdict> {
+        let mut verdicts = vec![Verdict::Done; batch.len()];
+        self.offer(batch, &(0..batch.len()).collect::<Vec<_>>(), &mut verdicts);
+        verdicts
+    }
+
+    /// Offers what the output asks to retry until nothing is left of it, or until `patience` is
+    /// over: then the retries among the verdicts say why.
+    pub fn deliver(&mut self, batch: &Batch, patience: Duration) -> Vec<Verdict> {
+        let deadline = Instant::now() + patience;
+        let mut verdicts = vec![Verdict::Done; batch.len()];
+        let mut open: Vec<usize> = (0..batch.len()).collect();
+        while !open.is_empty() {
+            self.offer(batch, &open, &mut verdicts);
+            open.retain(|&i| matches!(verdicts[i], Verdict::Retry { .. }));
+            if Instant::now() >= deadline || self.stop.wait(Duration::from_millis(1)) {
+                break;
+            }
+        }
+        verdicts
+    }
+
+    pub fn every(&self) -> Option<Duration> {
+        self.output.every()
+    }
+
+    pub fn poll(&mut self) {
+        self.with_cx(0, |output, cx| output.poll(cx));
+    }
+
+    pub fn close(&mut self) {
+        self.with_cx(0, |output, cx| output.close(cx));
+    }
+
+    /// Writes the messages at `indices` and sets their verdicts.
+    fn offer(&mut self, batch: &Batch, indices: &[usize], verdicts: &mut [Verdict]) {
+        let (mut bytes, mut items) = (Vec::new(), Vec::new());
+        for &index in indices {
+            let before = bytes.len();
+            match self.encoder.encode(batch.get(index), &mut bytes) {
+                Ok(()) => items.push(Item { batch, index: index as u32, end: bytes.len() }),
+                Err(reject) => {
+                    bytes.truncate(before);
+                    verdicts[index] = Verdict::Reject(reject.to_string());
+                }
+            }
+        }
+        if !self.output.wants_bytes() {
+            bytes.clear();
+            items.iter_mut().for_each(|item| item.end = 0);
+        }
+        let told = self.with_cx(items.len(), |output, cx| output.write(&OutBatch::new(&bytes, &items), cx));
+        for (item, verdict) in items.iter().zip(told) {
+            let silent = || Verdict::Retry { after: None, why: "the output gave no verdict".to_string() };
+            verdicts[item.index as usize] = verdict.unwrap_or_else(silent);
+        }
+    }
+
+    fn with_cx(&mut self, messages: usize, call: impl FnOnce(&mut dyn Output, &mut OutCx<'_>)) -> Vec<Option<Verdict>> {
+        let mut verdicts = vec![None; messages];
+        call(&mut *self.output, &mut OutCx::new(&self.build, &self.clock, &self.stop, &self.meter, &mut verdicts));
+        verdicts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes one message a call and forgets to say so about the others.
+    struct OneByOne(Vec<Vec<u8>>);
+
+    impl Output for OneByOne {
+        fn write(&mut self, batch: &OutBatch<'_>, cx: &mut OutCx<'_>) {
+            if let Some(first) = batch.iter().next() {
+                self.0.push(first.bytes.to_vec());
+                cx.done(0..1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_without_a_verdict_is_offered_again_and_an_encoder_may_refuse() {
+        let batch = payloads(["a", "reject", "b"]);
+        let mut delivery = Delivery::new(Box::new(OneByOne(Vec::new())));
+        let once = delivery.write(&batch);
+        assert!(matches!((&once[0], &once[1], &once[2]), (Verdict::Done, Verdict::Reject(_), Verdict::Retry { .. })));
+
+        let all = delivery.deliver(&batch, Duration::from_secs(10));
+        assert!(matches!((&all[0], &all[1], &all[2]), (Verdict::Done, Verdict::Reject(_), Verdict::Done)));
+    }
+}

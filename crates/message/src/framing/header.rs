@@ -1,9 +1,7 @@
-use std::ops::Range;
-
 use super::{MAX_HEADER_SIZE, RECORD_SEPARATOR, TooBig, UNIT_SEPARATOR};
-use crate::signing::{Hash, Signer};
+use crate::signing::{Digest, Hash, Signer};
 use crate::wire::reader::Reader;
-use crate::wire::{CHUNK, DecodeError, Problem, VARINT, chunk, key, varint};
+use crate::wire::{CHUNK, DecodeError, Problem, VARINT, chunk, key, number};
 
 const MESSAGE_LENGTH: u64 = key(1, VARINT);
 const HASH: u64 = key(3, VARINT);
@@ -37,7 +35,8 @@ impl<'a> FrameHeader<'a> {
                 SIGNER => header.signer = r.chunk().map(|range| r.bytes(range))?,
                 KEY_VERSION => header.key_version = r.varint()? as u32,
                 HMAC => header.hmac = r.chunk().map(|range| r.bytes(range))?,
-                other => r.unknown(other, 6)?,
+                // The schema has no field 2.
+                other => r.unknown(other, if other >> 3 == 2 { 0 } else { 6 })?,
             }
         }
         let length = length.ok_or_else(|| r.error(Problem::Missing("message_length (field 1) of the header")))?;
@@ -46,40 +45,21 @@ impl<'a> FrameHeader<'a> {
     }
 }
 
-/// Appends everything of a record that comes before the message.
-pub(super) fn append(message: &[u8], signer: Option<&Signer>, into: &mut Vec<u8>) -> Result<(), TooBig> {
-    append_with(message.len(), signer, into, |signer, into| signer.sign(message, into))
-}
-
-/// The same, of a message that `into` already holds.
-pub(super) fn append_of(message: Range<usize>, signer: Option<&Signer>, into: &mut Vec<u8>) -> Result<(), TooBig> {
-    append_with(message.len(), signer, into, |signer, into| {
-        // The digest goes behind the message while both are in one buffer.
-        let mut digest = Vec::new();
-        signer.sign(&into[message], &mut digest);
-        into.extend_from_slice(&digest);
-    })
-}
-
-fn append_with(length: usize, signer: Option<&Signer>, into: &mut Vec<u8>, sign: impl FnOnce(&Signer, &mut Vec<u8>)) -> Result<(), TooBig> {
+/// Appends everything of a record that comes before the message, of `length` bytes.
+pub(super) fn append(length: usize, signed: Option<(&Signer, Digest)>, into: &mut Vec<u8>) -> Result<(), TooBig> {
     let Ok(wire_length) = u32::try_from(length) else {
         return Err(TooBig::Message { size: length, max: u32::MAX as usize });
     };
     let start = into.len();
     into.extend_from_slice(&[RECORD_SEPARATOR, 0]);
-    varint(MESSAGE_LENGTH, into);
-    varint(u64::from(wire_length), into);
-    if let Some(signer) = signer {
+    number(MESSAGE_LENGTH, u64::from(wire_length), into);
+    if let Some((signer, digest)) = signed {
         if signer.hash() != Hash::Md5 {
-            varint(HASH, into);
-            varint(signer.hash() as u64, into);
+            number(HASH, signer.hash() as u64, into);
         }
         chunk(SIGNER, signer.name(), into);
-        varint(KEY_VERSION, into);
-        varint(u64::from(signer.key_version()), into);
-        varint(HMAC, into);
-        varint(signer.digest_len() as u64, into);
-        sign(signer, into);
+        number(KEY_VERSION, u64::from(signer.key_version()), into);
+        chunk(HMAC, &digest, into);
     }
     let size = into.len() - start - 2;
     if size > MAX_HEADER_SIZE {

@@ -194,6 +194,7 @@ fn packed<'a>(r: &mut Reader<'a>) -> Result<Reader<'a>, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::chunk;
     use crate::{BatchBuilder, Header, Value};
 
     fn decoded(bytes: &[u8]) -> Result<BatchBuilder, DecodeError> {
@@ -227,7 +228,8 @@ mod tests {
 
     #[test]
     fn the_list_of_the_value_type_counts_wherever_the_type_stands() {
-        let (name, integer, mixed) = (b"\x0a\x01n".as_slice(), b"\x10\x02".as_slice(), b"\x22\x01s\x30\x05\x32\x02\x06\x07\x40\x01".as_slice());
+        let (name, integer, mixed) =
+            (b"\x0a\x01n".as_slice(), b"\x10\x02".as_slice(), b"\x22\x01s\x30\x05\x32\x02\x06\x07\x40\x01".as_slice());
         let want = [5, 6, 7].map(Value::Integer);
         assert_eq!(values(&with_field(&[name, integer, mixed])), want);
         assert_eq!(values(&with_field(&[mixed, integer, name])), want);
@@ -237,7 +239,8 @@ mod tests {
 
     #[test]
     fn the_last_scalar_wins_and_the_unknown_is_skipped() {
-        let b = decoded(b"\x10\x01\x10\x02\x1a\x01a\x1a\x01b\xa8\x06\x01\xaa\x06\x02xx\xa9\x0612345678\xad\x061234\xa0\x06\xff\x7f").unwrap();
+        let b =
+            decoded(b"\x10\x01\x10\x02\x1a\x01a\x1a\x01b\xa8\x06\x01\xaa\x06\x02xx\xa9\x0612345678\xad\x061234\xa0\x06\xff\x7f").unwrap();
         let m = b.get(0);
         assert_eq!((m.timestamp(), m.type_(), m.hops()), (2, b"b".as_slice(), 255));
         assert!(!m.has(Header::Payload));
@@ -278,11 +281,10 @@ mod tests {
         let half = MAX_VALUES / 2;
         let mut bytes = b"\x10\x01".to_vec();
         for n in [half, half, 1] {
-            let mut field = b"\x0a\x00\x10\x04\x42".to_vec();
-            super::super::varint(n as u64, &mut field);
-            field.resize(field.len() + n, 1);
+            let mut field = b"\x0a\x00\x10\x04".to_vec();
+            chunk(field_key::BOOLS, &vec![1; n], &mut field);
             assert!(decoded(&bytes).is_ok());
-            super::super::chunk(message_key::FIELDS, &field, &mut bytes);
+            chunk(message_key::FIELDS, &field, &mut bytes);
         }
         assert_eq!(decoded(&bytes).err().unwrap().problem, Problem::TooManyValues);
     }

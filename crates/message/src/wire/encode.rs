@@ -65,7 +65,7 @@ fn encode_texts(field: FieldRef<'_>, into: &mut Vec<u8>) {
 }
 
 #[inline]
-pub(crate) fn varint(mut value: u64, into: &mut Vec<u8>) {
+fn varint(mut value: u64, into: &mut Vec<u8>) {
     while value >= 0x80 {
         into.push(value as u8 | 0x80);
         value >>= 7;
@@ -74,7 +74,7 @@ pub(crate) fn varint(mut value: u64, into: &mut Vec<u8>) {
 }
 
 #[inline]
-fn number(key: u64, value: u64, into: &mut Vec<u8>) {
+pub(crate) fn number(key: u64, value: u64, into: &mut Vec<u8>) {
     varint(key, into);
     varint(value, into);
 }

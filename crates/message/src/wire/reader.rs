@@ -24,10 +24,6 @@ impl<'a> Reader<'a> {
         &self.bytes[range]
     }
 
-    pub fn offset(&self) -> usize {
-        self.at
-    }
-
     pub fn is_at_end(&self) -> bool {
         self.at == self.bytes.len()
     }

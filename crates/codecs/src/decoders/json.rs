@@ -1,0 +1,259 @@
+//! One JSON object a record.
+//!
+//! For structured logs, and for what the `json` encoder writes. Members become fields by their
+//! names, except for the well-known ones that become headers (see [`super::headers`]). Nothing is
+//! copied but strings with escapes and the names inside nested objects.
+
+use message::{Datum, MessageMut, Messages, Text, ValueType};
+use options::{Opt, Options, Problem};
+use plugin::{BuildCx, DecodeCx, Decoder, Example, Kind, Record, Reject, Stability};
+
+use super::headers::{HeaderMap, header_options};
+use crate::json::{Number, Reader, Str, Wrong, unescape};
+
+pub const KIND: Kind = Kind::decoder("json", Stability::Stable, build)
+    .summary("Reads JSON objects.")
+    .doc(
+        "A member becomes a field of its name and type: integers of 64 bits exactly, other numbers as double. Members of nested objects \
+         are named by the path to them; what lies deeper than `max_depth` stays JSON text, in a field with the representation `json`. An \
+         array of strings, numbers or booleans becomes a field of several values, any other array stays JSON text. `null` and empty \
+         objects are left out. Anything that is not exactly one JSON object is refused.",
+    )
+    .options(header_options![
+        Opt::string("separator").default(".").doc("What joins the names on the path to a nested member."),
+        Opt::integer("max_depth").default("8").doc("Depth to which nested objects are taken apart, 1 to 64; 1 takes none apart."),
+        Opt::integer("max_fields").default("1024").doc("A record with more fields than this is refused."),
+    ])
+    .examples(&[
+        Example { title: "Elastic Common Schema", toml: "severity = \"log.level\"\nlogger = \"log.logger\"\nhostname = \"host.name\"" },
+        Example { title: "Keep nested objects as text", toml: "max_depth = 1" },
+    ]);
+
+fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Decoder>, Problem> {
+    let within = |name: &str, range: std::ops::RangeInclusive<usize>| {
+        let n = usize::try_from(o.integer(name)).ok().filter(|n| range.contains(n));
+        let label = format!("expected {} to {}", range.start(), range.end());
+        n.ok_or_else(|| o.problem(name, format!("`{name}` is out of range"), label))
+    };
+    Ok(Box::new(Json {
+        headers: HeaderMap::new(o),
+        separator: o.str("separator").as_bytes().into(),
+        max_depth: within("max_depth", 1..=64)?,
+        max_fields: within("max_fields", 1..=1_000_000)?,
+        path: Vec::new(),
+        unescaped: Vec::new(),
+        values: Vec::new(),
+    }))
+}
+
+struct Json {
+    headers: HeaderMap,
+    separator: Box<[u8]>,
+    max_depth: usize,
+    max_fields: usize,
+    /// Names on the way to the member being read, joined.
+    path: Vec<u8>,
+    /// Memory for one string and for the values of one array.
+    unescaped: Vec<u8>,
+    values: Vec<Datum>,
+}
+
+impl Decoder for Json {
+    fn decode(&mut self, record: Record<'_>, out: &mut Messages, _: &DecodeCx) -> Result<(), Reject> {
+        self.headers.begin();
+        self.path.clear();
+        let mut reader = Reader::new(record.bytes());
+        let mut m = out.add();
+        if self.headers.keep_payload {
+            m.set_payload_text(record.at());
+        }
+        let mut walk = Walk { json: self, record, m };
+        let read = walk.object(&mut reader, 1).and_then(|()| Ok(reader.end()?));
+        read.map_err(|stop| match stop {
+            Stop::Wrong(wrong) => wrong.reject(record.bytes()),
+            Stop::TooManyFields => Reject::new(format!("found more than {} fields; `max_fields` raises that", self.max_fields)),
+        })
+    }
+}
+
+/// Why reading ends early.
+enum Stop {
+    Wrong(Wrong),
+    TooManyFields,
+}
+
+impl From<Wrong> for Stop {
+    fn from(wrong: Wrong) -> Stop {
+        Stop::Wrong(wrong)
+    }
+}
+
+/// The name of a member.
+#[derive(Clone, Copy)]
+enum Name<'b> {
+    /// As it stands in the record.
+    Plain(&'b [u8]),
+    /// What [`Json::path`] holds.
+    Path,
+}
+
+/// One record on its way into a message.
+struct Walk<'b, 'm> {
+    json: &'m mut Json,
+    record: Record<'b>,
+    m: MessageMut<'m>,
+}
+
+impl<'b> Walk<'b, '_> {
+    /// Members of the object that is next, the `depth`-th around them.
+    fn object(&mut self, r: &mut Reader<'b>, depth: usize) -> Result<(), Stop> {
+        let mut more = r.enter(b'{', b'}', "`{`")?;
+        while more {
+            let key = r.key()?;
+            let outer = self.json.path.len();
+            let nested = r.peek() == Some(b'{') && depth < self.json.max_depth;
+            let name = if depth == 1 && !key.escaped && !nested { Name::Plain(key.raw) } else { self.push(key, depth) };
+            if nested {
+                self.object(r, depth + 1)?
+            } else {
+                self.member(r, name, depth)?
+            }
+            self.json.path.truncate(outer);
+            more = r.another(b'}', "`,` or `}`")?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, key: Str<'_>, depth: usize) -> Name<'b> {
+        let path = &mut self.json.path;
+        if depth > 1 {
+            path.extend_from_slice(&self.json.separator);
+        }
+        if key.escaped {
+            unescape(key.raw, path)
+        } else {
+            path.extend_from_slice(key.raw)
+        }
+        Name::Path
+    }
+
+    fn member(&mut self, r: &mut Reader<'b>, name: Name<'b>, depth: usize) -> Result<(), Stop> {
+        match r.peek() {
+            Some(b'n') => Ok(r.literal("null")?),
+            Some(b'[') => self.array(r, name, depth),
+            Some(b'{') => self.text(r, name, depth),
+            _ => {
+                let start = r.at();
+                let value = self.scalar(r)?;
+                let name_bytes = match name {
+                    Name::Plain(name) => name,
+                    Name::Path => &self.json.path,
+                };
+                let text = match value {
+                    Datum::String(t) if t.is_empty() => &b""[..],
+                    Datum::String(_) if self.json.unescaped.is_empty() => &r.since(start)[1..r.at() - start - 1],
+                    Datum::String(_) => &self.json.unescaped[..],
+                    _ => r.since(start),
+                };
+                if self.json.headers.take(&mut self.m, name_bytes, value, text) {
+                    return Ok(());
+                }
+                let name = self.name(name)?;
+                self.m.add(name, value);
+                Ok(())
+            }
+        }
+    }
+
+    /// A string, number or boolean. [`Json::unescaped`] is left with the string if it had escapes.
+    fn scalar(&mut self, r: &mut Reader<'b>) -> Result<Datum, Wrong> {
+        self.json.unescaped.clear();
+        Ok(match r.peek() {
+            Some(b'"') => {
+                let string = r.string()?;
+                if string.escaped {
+                    unescape(string.raw, &mut self.json.unescaped);
+                    Datum::String(self.m.messages().store(&self.json.unescaped))
+                } else {
+                    Datum::String(self.record.text(string.raw))
+                }
+            }
+            Some(b't') => r.literal("true").map(|()| Datum::Bool(true))?,
+            Some(b'f') => r.literal("false").map(|()| Datum::Bool(false))?,
+            _ => match r.number()? {
+                Number::Integer(n) => Datum::Integer(n),
+                Number::Double(n) => Datum::Double(n),
+            },
+        })
+    }
+
+    /// A field of several values if they are of one type, otherwise of the array's text.
+    fn array(&mut self, r: &mut Reader<'b>, name: Name<'b>, depth: usize) -> Result<(), Stop> {
+        let start = r.at();
+        self.json.values.clear();
+        let (mut simple, mut more) = (true, r.enter(b'[', b']', "`[`")?);
+        while more {
+            simple &= !matches!(r.peek(), Some(b'[' | b'{' | b'n'));
+            if simple {
+                let value = self.scalar(r)?;
+                self.json.values.push(value);
+            } else {
+                r.skip(depth + 1)?;
+            }
+            more = r.another(b']', "`,` or `]`")?;
+        }
+        let type_ = if simple { one_type(&mut self.json.values) } else { None };
+        let name = self.name(name)?;
+        match type_ {
+            Some(type_) => self.m.add_field(name, Text::NONE, type_, &self.json.values),
+            None => self.json_text(name, r.since(start)),
+        }
+        Ok(())
+    }
+
+    /// A field of the text of the value that is next.
+    fn text(&mut self, r: &mut Reader<'b>, name: Name<'b>, depth: usize) -> Result<(), Stop> {
+        let start = r.at();
+        r.skip(depth)?;
+        let name = self.name(name)?;
+        self.json_text(name, r.since(start));
+        Ok(())
+    }
+
+    fn json_text(&mut self, name: Text, text: &'b [u8]) {
+        let representation = self.m.messages().store(b"json");
+        let text = Datum::String(self.record.text(text));
+        self.m.add_field(name, representation, ValueType::String, &[text]);
+    }
+
+    /// The name of a field that is about to be added.
+    fn name(&mut self, name: Name<'b>) -> Result<Text, Stop> {
+        if self.m.field_count() == self.json.max_fields {
+            return Err(Stop::TooManyFields);
+        }
+        Ok(match name {
+            Name::Plain(name) => self.record.text(name),
+            Name::Path => self.m.messages().store(&self.json.path),
+        })
+    }
+}
+
+/// The type that all values have or, being numbers, take without loss; string when there are none.
+fn one_type(values: &mut [Datum]) -> Option<ValueType> {
+    const EXACT: u64 = 1 << 53;
+    let type_ = values.first().map_or(ValueType::String, |v| v.type_());
+    if values.iter().all(|v| v.type_() == type_) {
+        return Some(type_);
+    }
+    for value in values {
+        match value {
+            Datum::Integer(n) if n.unsigned_abs() <= EXACT => *value = Datum::Double(*n as f64),
+            Datum::Double(_) => {}
+            _ => return None,
+        }
+    }
+    Some(ValueType::Double)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Numbers as log lines have them, read from bytes.
+
+/// A decimal integer of 64 bits, with an optional sign.
+#[inline]
+pub(crate) fn integer(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    if digits.len() > 18 {
+        return std::str::from_utf8(text).ok()?.parse().ok();
+    }
+    let (mut n, mut worst) = (0, 0);
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        worst = worst.max(digit);
+        n = n * 10 + i64::from(digit);
+    }
+    (worst <= 9 && !digits.is_empty()).then_some(if negative { -n } else { n })
+}
+
+/// A finite decimal number, with optional sign, fraction and exponent.
+pub(crate) fn double(text: &[u8]) -> Option<f64> {
+    // Words such as `inf` are no numbers here.
+    if !matches!(text.last()?, b'0'..=b'9' | b'.') {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|n: &f64| n.is_finite())
+}
+
+/// `true` or `false`, `yes` or `no`, `on` or `off`, `1` or `0`, in any case.
+pub(crate) fn boolean(text: &[u8]) -> Option<bool> {
+    let is = |words: [&[u8]; 4]| words.iter().any(|w| text.eq_ignore_ascii_case(w));
+    if is([b"true", b"yes", b"on", b"1"]) {
+        Some(true)
+    } else {
+        is([b"false", b"no", b"off", b"0"]).then_some(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{boolean, double, integer};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn integers_are_read_as_the_standard_library_does(n: i64, text in "[-+]?[0-9]{0,21}x?") {
+            prop_assert_eq!(integer(n.to_string().as_bytes()), Some(n));
+            prop_assert_eq!(integer(text.as_bytes()), text.parse().ok());
+        }
+    }
+
+    #[test]
+    fn words_are_no_numbers() {
+        for text in ["", "-", "inf", "NaN", "1e999", "1 ", "0x1"] {
+            assert_eq!((integer(text.as_bytes()), double(text.as_bytes())), (None, None), "{text}");
+        }
+        assert_eq!((double(b"0.25"), double(b"-1e3"), double(b"7")), (Some(0.25), Some(-1000.0), Some(7.0)));
+        assert_eq!((boolean(b"Yes"), boolean(b"0"), boolean(b"2")), (Some(true), Some(false), None));
+    }
+}

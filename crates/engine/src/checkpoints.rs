@@ -1,0 +1,130 @@
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use plugin::Checkpoint;
+use serde_json::{Value, json};
+
+/// The state directory: what is remembered over restarts. One process at a time holds it.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Version of the layout below the state directory.
+const VERSION: &str = "nilometer state 1\n";
+
+/// Largest file read back, in bytes.
+const MAX_FILE: u64 = 256 << 20;
+
+impl StateDir {
+    /// Opens the directory, makes it if need be, and locks it.
+    ///
+    /// # Errors
+    /// When another process holds it, when it has another version, or when it cannot be written.
+    pub fn open(path: &Path) -> Result<StateDir, String> {
+        let failed = |e: io::Error| format!("state directory {}: {e}", path.display());
+        for sub in ["checkpoints", "filters"] {
+            std::fs::create_dir_all(path.join(sub)).map_err(failed)?;
+        }
+        let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(failed)?;
+        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(format!("state directory {} is in use by another nilo; give each its own `state` in [nilo]", path.display()));
+        }
+        let version = path.join("version");
+        match std::fs::read_to_string(&version) {
+            Ok(found) if found != VERSION => {
+                return Err(format!("{} holds {found:?}, expected {VERSION:?}: it was written by another version", version.display()));
+            }
+            Ok(_) => {}
+            Err(_) => write_atomically(&version, VERSION.as_bytes()).map_err(failed)?,
+        }
+        Ok(StateDir { path: path.to_path_buf(), _lock: lock })
+    }
+
+    fn checkpoint_file(&self, input: &str) -> PathBuf {
+        self.path.join("checkpoints").join(format!("{}.json", file_name(input)))
+    }
+
+    /// What an input's streams had accepted. A damaged file is set aside, said, and counts as none.
+    pub fn checkpoints(&self, input: &str) -> Vec<Checkpoint> {
+        let file = self.checkpoint_file(input);
+        let Some(bytes) = read(&file) else { return Vec::new() };
+        match parse(&bytes) {
+            Some(list) => list,
+            None => {
+                let aside = file.with_extension("damaged");
+                log::error!(target: input, "{} is damaged; it is kept as {} and reading starts anew", file.display(), aside.display());
+                let _ = std::fs::rename(&file, aside);
+                Vec::new()
+            }
+        }
+    }
+
+    pub fn save_checkpoints(&self, input: &str, list: &[Checkpoint]) -> io::Result<()> {
+        let streams: Vec<Value> = list.iter().map(|c| json!({"key": c.key, "identity": c.identity, "position": c.position})).collect();
+        write_atomically(&self.checkpoint_file(input), json!({ "streams": streams }).to_string().as_bytes())
+    }
+
+    /// The last saved state of a filter.
+    pub fn filter(&self, name: &str) -> Option<Vec<u8>> {
+        read(&self.path.join("filters").join(file_name(name)))
+    }
+
+    pub fn save_filter(&self, name: &str, state: &[u8]) -> io::Result<()> {
+        write_atomically(&self.path.join("filters").join(file_name(name)), state)
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Vec<Checkpoint>> {
+    let value: Value = serde_json::from_slice(bytes).ok()?;
+    let text = |v: &Value, name: &str| Some(v.get(name)?.as_str()?.to_string());
+    let one = |v: &Value| Some(Checkpoint { key: text(v, "key")?, identity: text(v, "identity")?, position: v.get("position")?.as_u64()? });
+    value.get("streams")?.as_array()?.iter().map(one).collect()
+}
+
+fn read(file: &Path) -> Option<Vec<u8>> {
+    let meta = std::fs::metadata(file).ok()?;
+    if meta.len() > MAX_FILE {
+        log::error!("{} is larger than 256 MiB and is not read", file.display());
+        return None;
+    }
+    std::fs::read(file).ok()
+}
+
+/// Plugin names are free text in the configuration.
+fn file_name(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c.to_string() } else { format!("%{:x}", c as u32) })
+        .collect()
+}
+
+/// Replaces a file so that a crash at any instant leaves the old or the new one.
+fn write_atomically(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = file.with_extension("new");
+    let mut f = File::create(&new)?;
+    f.write_all(bytes)?;
+    f.sync_data()?;
+    std::fs::rename(&new, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_and_locks() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let list = vec![Checkpoint { key: "k".into(), identity: "i".into(), position: 7 }];
+        state.save_checkpoints("input.a/b", &list).unwrap();
+        assert_eq!(state.checkpoints("input.a/b"), list);
+        assert!(StateDir::open(dir.path()).unwrap_err().contains("in use by another nilo"));
+        drop(state);
+        let state = StateDir::open(dir.path()).unwrap();
+        std::fs::write(state.checkpoint_file("input.a/b"), "{").unwrap();
+        assert_eq!(state.checkpoints("input.a/b"), []);
+        assert!(dir.path().join("checkpoints/input.a%2fb.damaged").exists());
+    }
+}

@@ -1,0 +1,131 @@
+use std::path::{Path, PathBuf};
+
+use options::{Key, Node, Options, Problem, Raw, Source, Tree, nearest};
+use plugin::Family;
+
+use crate::plan::GLOBAL_OPTIONS;
+
+/// A configuration as written: its sections, not yet held against the registry.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub sections: Vec<Section>,
+    pub globals: Options,
+    /// Files it was read from.
+    pub files: Vec<PathBuf>,
+}
+
+/// `[input.access]` and what stands below it.
+#[derive(Clone, Debug)]
+pub struct Section {
+    pub family: Family,
+    pub name: String,
+    pub key: Key,
+    pub tree: Tree,
+}
+
+/// The largest configuration file that is read, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+impl Config {
+    /// Reads a file, or every `*.toml` of a directory in the order of their names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files' syntax and section names.
+    pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
+        let files = files(path).map_err(|e| vec![e])?;
+        let mut sources = Vec::new();
+        let mut problems = Vec::new();
+        for file in files {
+            match read(&file) {
+                Ok(text) => sources.push(Source::new(file, text)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Config::parse(sources) } else { Err(problems) }
+    }
+
+    /// As [`Config::load`], from text at hand.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(sources: Vec<Source>) -> Result<Config, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut sections: Vec<Section> = Vec::new();
+        let mut globals = Tree { at: sources.first().map_or_else(|| Source::new("", "").at(0..0), |s| s.at(0..0)), entries: Vec::new() };
+        let files = sources.iter().map(|s| s.path().to_path_buf()).collect();
+        for source in sources {
+            match Tree::parse(source) {
+                Ok(tree) => {
+                    tree.entries.into_iter().for_each(|(key, node)| top_level(key, node, &mut sections, &mut globals, &mut problems))
+                }
+                Err(errors) => problems.extend(errors),
+            }
+        }
+        let globals = Options::check(&[GLOBAL_OPTIONS], &globals, &mut problems);
+        if problems.is_empty() { Ok(Config { sections, globals, files }) } else { Err(problems) }
+    }
+
+    pub fn section(&self, family: Family, name: &str) -> Option<&Section> {
+        self.sections.iter().find(|s| s.family == family && s.name == name)
+    }
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let unreadable = |e: std::io::Error| Problem::new(format!("cannot read {}: {e}", path.display()));
+    if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let entries = std::fs::read_dir(path).map_err(unreadable)?;
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|x| x == "toml") && p.is_file()).collect();
+    files.sort();
+    match files.is_empty() {
+        true => Err(Problem::new(format!("{} holds no configuration", path.display())).help("put at least one file named *.toml into it")),
+        false => Ok(files),
+    }
+}
+
+fn read(file: &Path) -> Result<String, Problem> {
+    let unreadable = |e: std::io::Error| Problem::new(format!("cannot read {}: {e}", file.display()));
+    if std::fs::metadata(file).map_err(unreadable)?.len() > MAX_FILE {
+        return Err(Problem::new(format!("{} is larger than 4 MiB", file.display())));
+    }
+    std::fs::read_to_string(file).map_err(unreadable)
+}
+
+fn top_level(key: Key, node: Node, sections: &mut Vec<Section>, globals: &mut Tree, problems: &mut Vec<Problem>) {
+    let Raw::Table(tree) = node.raw else {
+        let problem =
+            Problem::new(format!("`{}` stands outside of any section", key.name)).at(&key.at, "expected a section such as [input.NAME]");
+        return problems.push(problem);
+    };
+    if key.name == "nilo" {
+        globals.at = key.at;
+        return globals.entries.extend(tree.entries);
+    }
+    let Some(family) = Family::from_name(&key.name) else {
+        let names = || Family::ALL.into_iter().map(Family::name).chain(["nilo"]);
+        let problem = Problem::new(format!("unknown section `{}`", key.name))
+            .at(&key.at, format!("expected one of: {}", names().collect::<Vec<_>>().join(", ")));
+        return problems.push(match nearest(&key.name, names()) {
+            Some(name) => problem.help(format!("did you mean `{name}`?")),
+            None => problem,
+        });
+    };
+    for (name, node) in tree.entries {
+        let Raw::Table(tree) = node.raw else {
+            let help = format!("give the plugin a name: [{family}.NAME]");
+            let problem = Problem::new(format!("option `{}` stands directly below [{family}]", name.name))
+                .at(&name.at, "expected the name of a plugin and its section");
+            problems.push(problem.help(help));
+            continue;
+        };
+        if let Some(known) = sections.iter().find(|s| s.family == family && s.name == name.name) {
+            let label = format!("already defined at {}", known.key.at);
+            problems
+                .push(Problem::new(format!("[{family}.{}] is defined twice", name.name)).at(&name.at, label).help("rename one of the two"));
+            continue;
+        }
+        sections.push(Section { family, name: name.name.clone(), key: name, tree });
+    }
+}

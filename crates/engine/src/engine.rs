@@ -1,0 +1,379 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use plugin::{Clock, Counter, Registry, Stop};
+
+use crate::checkpoints::StateDir;
+use crate::input::{InputHandle, InputSeed, STOP_INPUTS};
+use crate::output::{OutputHandle, OutputSeed};
+use crate::plan::{ConsumerPlan, InputPlan, Plan};
+use crate::queue::Queue;
+use crate::route::{Router, Table, Target, Wake};
+use crate::slot::SlotSeed;
+use crate::status::{PluginStatus, Standing, Status};
+use crate::tracker::Tracker;
+use crate::worker::{Command, Worker};
+
+/// What makes filters tick.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ticks {
+    /// Time.
+    Clock,
+    /// The messages' own timestamps: for files read to their end.
+    Messages,
+}
+
+/// How an engine runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub registry: Registry,
+    pub ticks: Ticks,
+}
+
+/// A running plan.
+pub struct Engine {
+    pub(crate) settings: Settings,
+    pub(crate) running: Mutex<Running>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) generation: AtomicU64,
+    filter_clock: Clock,
+    epoch: i64,
+    state: Option<Arc<StateDir>>,
+    housekeeper: Option<(Stop, JoinHandle<()>)>,
+}
+
+/// Everything that runs, by name.
+pub(crate) struct Running {
+    pub plan: Arc<Plan>,
+    pub inputs: BTreeMap<Arc<str>, InputHandle>,
+    pub filters: BTreeMap<Arc<str>, FilterHandle>,
+    pub outputs: BTreeMap<Arc<str>, OutputHandle>,
+    /// Outlives the plugins of these names.
+    pub standings: BTreeMap<Arc<str>, Standing>,
+    pub trackers: Arc<Mutex<BTreeMap<Arc<str>, Arc<Tracker>>>>,
+    pub workers: Vec<Worker>,
+    next_slot: u64,
+}
+
+/// A filter in its place on a worker.
+pub(crate) struct FilterHandle {
+    pub plan: ConsumerPlan,
+    pub queue: Arc<Queue>,
+    pub worker: usize,
+    pub slot: u64,
+}
+
+/// What happened between start and stop.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    pub status: Status,
+    /// Messages that were queued for outputs and not delivered in time.
+    pub undelivered: usize,
+}
+
+impl Engine {
+    /// Runs a plan that was checked.
+    ///
+    /// # Errors
+    /// When the state directory cannot be used, a plugin cannot be built, or threads run out.
+    /// Nothing runs then.
+    pub fn start(plan: Plan, settings: Settings) -> Result<Engine, String> {
+        let state = plan.globals.state.as_deref().map(StateDir::open).transpose()?.map(Arc::new);
+        let workers = (0..plan.globals.workers).map(Worker::start).collect::<Result<Vec<_>, _>>()?;
+        let plan = Arc::new(plan);
+        let clock = Clock::real();
+        let engine = Engine {
+            filter_clock: if settings.ticks == Ticks::Messages { Clock::standing(0) } else { Clock::real() },
+            epoch: clock.now() - clock.steady().as_nanos() as i64,
+            settings,
+            router: Arc::new(Router::new()),
+            generation: AtomicU64::new(1),
+            running: Mutex::new(Running {
+                plan: plan.clone(),
+                inputs: BTreeMap::new(),
+                filters: BTreeMap::new(),
+                outputs: BTreeMap::new(),
+                standings: BTreeMap::new(),
+                trackers: Arc::default(),
+                workers,
+                next_slot: 0,
+            }),
+            state,
+            housekeeper: None,
+        };
+        engine.start_all(&plan)?;
+        Ok(engine.with_housekeeper())
+    }
+
+    fn start_all(&self, plan: &Arc<Plan>) -> Result<(), String> {
+        let mut running = self.lock();
+        for output in &plan.outputs {
+            self.start_output(&mut running, plan, output, None)?;
+        }
+        for filter in &plan.filters {
+            self.start_filter(&mut running, plan, filter)?;
+        }
+        self.swap_table(&running);
+        for input in &plan.inputs {
+            self.start_input(&mut running, plan, input, None)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(|p| p.into_inner())
+    }
+
+    pub(crate) fn start_output(
+        &self,
+        running: &mut Running,
+        plan: &Arc<Plan>,
+        output: &ConsumerPlan,
+        predecessor: Option<OutputHandle>,
+    ) -> Result<(), String> {
+        let standing = running.standing(&output.id);
+        let queue = match &predecessor {
+            Some(old) => old.queue.clone(),
+            None => Arc::new(Queue::new(output.queue, output.when_full, standing.meter.clone())),
+        };
+        queue.configure(output.queue, output.when_full);
+        let seed = OutputSeed { plan: plan.clone(), output: output.clone(), queue, standing, router: self.router.clone() };
+        let handle = OutputHandle::start(seed, predecessor)?;
+        running.outputs.insert(output.id.clone(), handle);
+        Ok(())
+    }
+
+    /// What a filter's place needs, for a new place or for a new instance in an old one.
+    pub(crate) fn slot_seed(&self, running: &mut Running, plan: &Arc<Plan>, filter: &ConsumerPlan, queue: Arc<Queue>) -> SlotSeed {
+        SlotSeed {
+            plan: plan.clone(),
+            filter: filter.clone(),
+            queue,
+            standing: running.standing(&filter.id),
+            router: self.router.clone(),
+            state: self.state.clone(),
+            ticks: self.settings.ticks,
+            clock: self.filter_clock.clone(),
+            epoch: self.epoch,
+        }
+    }
+
+    pub(crate) fn start_filter(&self, running: &mut Running, plan: &Arc<Plan>, filter: &ConsumerPlan) -> Result<(), String> {
+        let meter = running.standing(&filter.id).meter;
+        let queue = Arc::new(Queue::new(filter.queue, filter.when_full, meter));
+        let slot = running.next_slot;
+        running.next_slot += 1;
+        // The worker with the fewest filters.
+        let load = |w: usize| running.filters.values().filter(|f| f.worker == w).count();
+        let worker = (0..running.workers.len()).min_by_key(|w| load(*w)).unwrap_or(0);
+        let seed = Box::new(self.slot_seed(running, plan, filter, queue.clone()));
+        let (answer, answered) = bounded(1);
+        running.workers[worker].inbox.send(Command::Add { slot, seed, answer });
+        answered.recv().map_err(|_| "a worker ended".to_string()).and_then(|r| r).map_err(|why| format!("{}: {why}", filter.id))?;
+        running.filters.insert(filter.id.clone(), FilterHandle { plan: filter.clone(), queue, worker, slot });
+        Ok(())
+    }
+
+    pub(crate) fn start_input(
+        &self,
+        running: &mut Running,
+        plan: &Arc<Plan>,
+        input: &InputPlan,
+        predecessor: Option<InputHandle>,
+    ) -> Result<(), String> {
+        let standing = running.standing(&input.id);
+        let remembered = || Arc::new(Tracker::new(self.state.as_ref().map(|s| s.checkpoints(&input.id)).unwrap_or_default()));
+        let tracker = running.trackers.lock().unwrap_or_else(|p| p.into_inner()).entry(input.id.clone()).or_insert_with(remembered).clone();
+        let seed = InputSeed { plan: plan.clone(), input: input.clone(), standing, tracker, router: self.router.clone() };
+        let handle = InputHandle::start(seed, predecessor)?;
+        running.inputs.insert(input.id.clone(), handle);
+        Ok(())
+    }
+
+    /// Makes the routing table of what runs.
+    pub(crate) fn swap_table(&self, running: &Running) {
+        let filters = running.filters.values().map(|f| {
+            let inbox = running.workers[f.worker].inbox.clone();
+            Target::new(&f.plan, f.queue.clone(), Wake::Worker { inbox, slot: f.slot })
+        });
+        let outputs = running.outputs.values().map(|o| Target::new(&o.plan, o.queue.clone(), o.wake()));
+        self.router.swap(Table::new(filters.chain(outputs).collect()));
+    }
+
+    /// Starts the thread that writes checkpoints down.
+    fn with_housekeeper(mut self) -> Engine {
+        let Some(state) = self.state.clone() else { return self };
+        let (stop, trackers) = (Stop::new(), self.lock().trackers.clone());
+        let mine = stop.clone();
+        let body = move || {
+            while !mine.wait(Duration::from_millis(500)) {
+                save_checkpoints(&state, &trackers);
+            }
+        };
+        match std::thread::Builder::new().name("checkpoints".into()).spawn(body) {
+            Ok(thread) => self.housekeeper = Some((stop, thread)),
+            Err(e) => log::error!("no thread to save checkpoints: {e}"),
+        }
+        self
+    }
+
+    /// Whether every input is exhausted.
+    pub fn inputs_finished(&self) -> bool {
+        self.lock().inputs.values().all(|i| i.finished.load(Ordering::Acquire))
+    }
+
+    /// Whether any plugin failed so far, and the last thing it said.
+    pub fn failure(&self) -> Option<(String, String)> {
+        let running = self.lock();
+        let failed = running.standings.iter().find(|(_, s)| s.meter.get(Counter::Failed) > 0);
+        failed.map(|(id, s)| (id.to_string(), s.shared.error().unwrap_or_default()))
+    }
+
+    /// Files that scripts were made of.
+    pub fn script_files(&self) -> Vec<PathBuf> {
+        self.lock().standings.values().flat_map(|s| s.shared.files()).map(|(f, _)| f).collect()
+    }
+
+    /// Files the configuration was read from.
+    pub fn config_files(&self) -> Vec<PathBuf> {
+        self.lock().plan.files.clone()
+    }
+
+    pub fn status(&self) -> Status {
+        let running = self.lock();
+        let mut plugins = Vec::new();
+        for (id, input) in &running.inputs {
+            let s = &running.standings[id];
+            plugins.push(PluginStatus::new(id, input.plan.spec.kind.name, &s.shared, &s.meter, (0, 0)));
+        }
+        let filters = running.filters.iter().map(|(id, f)| (id, f.plan.spec.kind.name, &f.queue));
+        let outputs = running.outputs.iter().map(|(id, o)| (id, o.plan.spec.kind.name, &o.queue));
+        for (id, kind, queue) in filters.chain(outputs) {
+            let s = &running.standings[id];
+            let (messages, bytes, since) = queue.depth();
+            let mut status = PluginStatus::new(id, kind, &s.shared, &s.meter, (messages, bytes));
+            let waited = since.map(|since| Clock::real().steady().saturating_sub(since)).unwrap_or_default();
+            if waited > Duration::from_secs(5) {
+                status.state = format!("{}, oldest message has waited {} s", status.state, waited.as_secs());
+            }
+            plugins.push(status);
+        }
+        Status { generation: self.generation.load(Ordering::Relaxed), plugins }
+    }
+
+    /// Stops in order: inputs, then filters with a last tick, then outputs once they have delivered
+    /// what is queued, or when the time for that is over. Then checkpoints are written down.
+    pub fn stop(mut self) -> Summary {
+        let grace = self.lock().plan.globals.grace;
+        self.stop_inputs();
+        self.stop_filters();
+        let undelivered = self.stop_outputs(grace);
+        let status = self.status();
+        if let Some((stop, thread)) = self.housekeeper.take() {
+            stop.ask();
+            let _ = thread.join();
+        }
+        if let Some(state) = &self.state {
+            save_checkpoints(state, &self.lock().trackers);
+        }
+        Summary { status, undelivered }
+    }
+
+    fn stop_inputs(&self) {
+        let mut running = self.lock();
+        running.inputs.values().for_each(|i| i.stop.ask());
+        let deadline = Clock::real().steady() + STOP_INPUTS;
+        for (id, input) in &running.inputs {
+            while !input.finished.load(Ordering::Acquire) && Clock::real().steady() < deadline {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            if !input.finished.load(Ordering::Acquire) {
+                log::error!(target: id, "does not stop and is left behind");
+            }
+        }
+        let ended: Vec<Arc<str>> =
+            running.inputs.iter().filter(|(_, i)| i.finished.load(Ordering::Acquire)).map(|(id, _)| id.clone()).collect();
+        let handles = std::mem::take(&mut running.inputs);
+        for (id, handle) in handles {
+            if ended.contains(&id) {
+                handle.join();
+            }
+        }
+    }
+
+    /// Filters may feed each other: they are drained until nothing moves, tick a last time, and are
+    /// drained again.
+    fn stop_filters(&self) {
+        let mut running = self.lock();
+        self.drain(&running);
+        self.tell(&running, |answer| Command::LastTick { answer });
+        self.drain(&running);
+        self.tell(&running, |answer| Command::Save { answer });
+        running.workers.drain(..).for_each(Worker::join);
+        for filter in running.filters.values() {
+            filter.queue.abandon();
+        }
+    }
+
+    fn drain(&self, running: &Running) {
+        // The hop limit ends this; the number is for filters that inject without end all the same.
+        for _ in 0..1000 {
+            if !self.tell(running, |answer| Command::Drain { answer }).contains(&true) {
+                return;
+            }
+        }
+    }
+
+    fn tell<T: Send>(&self, running: &Running, command: impl Fn(crossbeam_channel::Sender<T>) -> Command) -> Vec<T> {
+        let ask = |w: &Worker| {
+            let (answer, answered) = bounded(1);
+            w.inbox.send(command(answer));
+            answered
+        };
+        let asked: Vec<_> = running.workers.iter().map(ask).collect();
+        asked.into_iter().filter_map(|a| a.recv().ok()).collect()
+    }
+
+    fn stop_outputs(&self, grace: Duration) -> usize {
+        let mut running = self.lock();
+        running.outputs.values().for_each(OutputHandle::finish);
+        let deadline = Clock::real().steady() + grace;
+        while !running.outputs.values().all(OutputHandle::ended) && Clock::real().steady() < deadline {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        running.outputs.values().for_each(|o| o.stop.ask());
+        let mut undelivered = 0;
+        for (id, output) in std::mem::take(&mut running.outputs) {
+            let queue = output.queue.clone();
+            output.join();
+            let left = queue.abandon();
+            if left > 0 {
+                log::error!(target: &id, "{left} messages were not delivered within {grace:?} (`grace` in [nilo])");
+            }
+            undelivered += left;
+        }
+        undelivered
+    }
+}
+
+impl Running {
+    pub fn standing(&mut self, id: &Arc<str>) -> Standing {
+        self.standings.entry(id.clone()).or_default().clone()
+    }
+}
+
+fn save_checkpoints(state: &StateDir, trackers: &Mutex<BTreeMap<Arc<str>, Arc<Tracker>>>) {
+    let all: Vec<_> = trackers.lock().unwrap_or_else(|p| p.into_inner()).iter().map(|(id, t)| (id.clone(), t.clone())).collect();
+    for (id, tracker) in all {
+        if let Some(list) = tracker.accepted_if_changed()
+            && let Err(e) = state.save_checkpoints(&id, &list)
+        {
+            log::error!(target: &id, "checkpoints not saved: {e}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use plugin::{Build, Clock, Counter, Fatal, InputCx, Stop};
+
+use crate::intake::{EngineIntake, IntakeParts};
+use crate::plan::{InputPlan, Plan};
+use crate::route::{Port, Router};
+use crate::status::Standing;
+use crate::supervise::{BackOff, contained};
+use crate::tracker::Tracker;
+
+/// A running input: its thread, and how to stop it.
+pub(crate) struct InputHandle {
+    pub plan: InputPlan,
+    pub stop: Stop,
+    pub finished: Arc<AtomicBool>,
+    /// Counts requests to build the transforms anew.
+    pub transforms: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What an input's thread needs.
+pub(crate) struct InputSeed {
+    pub plan: Arc<Plan>,
+    pub input: InputPlan,
+    pub standing: Standing,
+    pub tracker: Arc<Tracker>,
+    pub router: Arc<Router>,
+}
+
+impl InputHandle {
+    /// Starts the input once `predecessor`, the instance it replaces, has ended.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start(seed: InputSeed, predecessor: Option<InputHandle>) -> Result<InputHandle, String> {
+        let (stop, finished, transforms) = (Stop::new(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let plan = seed.input.clone();
+        let (mine, done, rebuild) = (stop.clone(), finished.clone(), transforms.clone());
+        let body = move || {
+            if let Some(old) = predecessor {
+                old.join();
+            }
+            supervise(&seed, &mine, &rebuild);
+            done.store(true, Ordering::Release);
+        };
+        let thread = thread::Builder::new().name(plan.id.to_string()).spawn(body).map_err(|e| format!("{}: no thread: {e}", plan.id))?;
+        Ok(InputHandle { plan, stop, finished, transforms, thread: Some(thread) })
+    }
+
+    /// Waits for the thread to end; the input was asked to stop or is exhausted.
+    pub fn join(mut self) {
+        self.stop.ask();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Runs the input, again and again while it fails, until it is done or asked to stop.
+fn supervise(seed: &InputSeed, stop: &Stop, transforms: &Arc<AtomicU64>) {
+    let (clock, mut back_off) = (Clock::real(), BackOff::default());
+    let Standing { meter, shared } = &seed.standing;
+    loop {
+        shared.set_state("running");
+        let before = Clock::thread_cpu();
+        let outcome = contained(|| run(seed, stop, transforms)).unwrap_or_else(|panic| Err(Fatal(panic)));
+        meter.add(Counter::CpuNs, (Clock::thread_cpu() - before).as_nanos() as u64);
+        let Err(why) = outcome else { break };
+        meter.add(Counter::Failed, 1);
+        let pause = back_off.failed(clock.steady());
+        log::error!(target: &seed.input.id, "failed: {why}; starting again in {pause:?}");
+        shared.set_error(why.to_string());
+        shared.set_state("backing off");
+        if stop.wait(pause) {
+            break;
+        }
+        meter.add(Counter::Restarted, 1);
+    }
+    shared.set_state(if stop.asked() { "stopped" } else { "finished" });
+}
+
+fn run(seed: &InputSeed, stop: &Stop, transforms: &Arc<AtomicU64>) -> Result<(), Fatal> {
+    let clock = Clock::real();
+    let build_cx = seed.plan.build_cx(&seed.input.spec, &clock);
+    let Build::Input(build) = seed.input.spec.kind.build else { return Err(Fatal::new("not an input")) };
+    let mut input = build(&seed.input.spec.options, &build_cx).map_err(|p| Fatal::new(p.to_string()))?;
+    let parts = IntakeParts {
+        plan: seed.plan.clone(),
+        input: seed.input.clone(),
+        standing: seed.standing.clone(),
+        tracker: seed.tracker.clone(),
+        port: Port::new(seed.router.clone(), seed.input.id.clone()),
+        stop: stop.clone(),
+        can_wait: input.can_wait(),
+        transforms: transforms.clone(),
+    };
+    let mut intake = EngineIntake::new(parts).map_err(Fatal::new)?;
+    let mut cx = InputCx { build: &build_cx, clock: &clock, stop, meter: &seed.standing.meter, intake: &mut intake };
+    input.run(&mut cx)
+}
+
+/// How long an orderly stop waits for inputs.
+pub(crate) const STOP_INPUTS: Duration = Duration::from_secs(5);

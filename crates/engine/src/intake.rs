@@ -1,0 +1,529 @@
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use message::{BatchBuilder, Messages, Pool, Span, StreamId, Text};
+use plugin::{
+    Build, Checkpoint, Clock, Counter, DecodeCx, Decoder, Intake, Record, Reject, Split, Splitter, Stop, StreamOptions, Transform,
+    Transformed,
+};
+
+use crate::plan::{InputPlan, Plan};
+use crate::queue::Sender;
+use crate::reject::{self, Original};
+use crate::route::Port;
+use crate::status::Standing;
+use crate::tracker::Tracker;
+
+/// Bytes asked for in one read, and the size at which a batch is handed on: small enough that a
+/// block is still in cache when it is matched.
+const BLOCK: usize = 256 << 10;
+
+/// How long a batch may wait for more when its input is idle.
+const MAX_AGE: Duration = Duration::from_millis(1);
+
+/// How long an input may sleep when nothing is pending.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// An input's way into the engine: splits, decodes, transforms, batches and routes on the input's
+/// own thread.
+pub(crate) struct EngineIntake {
+    plan: Arc<Plan>,
+    input: InputPlan,
+    standing: Standing,
+    tracker: Arc<Tracker>,
+    port: Port,
+    stop: Stop,
+    clock: Clock,
+    can_wait: bool,
+    window: usize,
+    builder: BatchBuilder,
+    rejects: BatchBuilder,
+    /// When the first message of the open batch came.
+    opened: Option<Duration>,
+    streams: Vec<Option<Stream>>,
+    transforms: Transforms,
+    defaults: Defaults,
+    bytes: u64,
+    said_reject: Option<Duration>,
+}
+
+struct Stream {
+    splitter: Box<dyn Splitter>,
+    decoder: Box<dyn Decoder>,
+    /// Bytes read that belong to no complete record yet.
+    carry: Vec<u8>,
+    /// Stream position of the first byte of `carry`.
+    position: u64,
+    /// When `carry` last grew.
+    touched: Duration,
+    /// In the middle of a record that is too long.
+    skipping: bool,
+    logger: String,
+    hostname: String,
+}
+
+/// One stream's splitter and decoder.
+type Codecs = (Box<dyn Splitter>, Box<dyn Decoder>);
+
+/// The transforms of the input, and the number of the reload that made them.
+struct Transforms {
+    chain: Vec<Box<dyn Transform>>,
+    made: u64,
+    wanted: Arc<AtomicU64>,
+}
+
+/// Headers that decoders leave open, stored once a batch.
+#[derive(Default)]
+struct Defaults {
+    generation: u64,
+    type_: Text,
+    logger: Text,
+    hostname: Text,
+    stream: Option<StreamId>,
+}
+
+/// What an intake is made of.
+pub(crate) struct IntakeParts {
+    pub plan: Arc<Plan>,
+    pub input: InputPlan,
+    pub standing: Standing,
+    pub tracker: Arc<Tracker>,
+    pub port: Port,
+    pub stop: Stop,
+    pub can_wait: bool,
+    /// Counts requests to build the transforms anew.
+    pub transforms: Arc<AtomicU64>,
+}
+
+impl EngineIntake {
+    /// # Errors
+    /// When a codec cannot be built.
+    pub fn new(parts: IntakeParts) -> Result<EngineIntake, String> {
+        let IntakeParts { plan, input, standing, tracker, port, stop, can_wait, transforms } = parts;
+        let pool = Pool::new();
+        let mut intake = EngineIntake {
+            window: input.spec.options.size("in_flight"),
+            builder: BatchBuilder::new(pool),
+            rejects: BatchBuilder::default(),
+            opened: None,
+            streams: Vec::new(),
+            transforms: Transforms { chain: Vec::new(), made: 0, wanted: transforms },
+            defaults: Defaults::default(),
+            bytes: 0,
+            said_reject: None,
+            clock: Clock::real(),
+            plan,
+            input,
+            standing,
+            tracker,
+            port,
+            stop,
+            can_wait,
+        };
+        intake.codecs()?;
+        intake.transforms.made = intake.transforms.wanted.load(Ordering::Acquire);
+        intake.transforms.chain = intake.build_transforms()?;
+        Ok(intake)
+    }
+
+    fn codecs(&self) -> Result<Codecs, String> {
+        let (splitter, decoder) = (&self.input.splitter, &self.input.decoder);
+        let Build::Splitter(split) = splitter.kind.build else { return Err(format!("{} is not a splitter", splitter.name)) };
+        let Build::Decoder(decode) = decoder.kind.build else { return Err(format!("{} is not a decoder", decoder.name)) };
+        let split = split(&splitter.options, &self.plan.build_cx(splitter, &self.clock)).map_err(|p| p.to_string())?;
+        let decode = decode(&decoder.options, &self.plan.build_cx(decoder, &self.clock)).map_err(|p| p.to_string())?;
+        Ok((split, decode))
+    }
+
+    fn build_transforms(&self) -> Result<Vec<Box<dyn Transform>>, String> {
+        let build = |spec: &crate::plan::Spec| match spec.kind.build {
+            Build::Transform(build) => build(&spec.options, &self.plan.build_cx(spec, &self.clock)).map_err(|p| p.to_string()),
+            _ => Err(format!("{} is not a transform", spec.name)),
+        };
+        let chain: Vec<Box<dyn Transform>> = self.input.transforms.iter().map(build).collect::<Result<_, _>>()?;
+        let files = chain.iter().flat_map(|t| t.files()).map(|f| (crate::watch::hash(&f), f)).map(|(h, f)| (f, h)).collect();
+        self.standing.shared.set_files(files);
+        Ok(chain)
+    }
+
+    /// Takes new transforms when a reload asked for them; the old ones stay when the new fail.
+    fn refresh_transforms(&mut self) {
+        let wanted = self.transforms.wanted.load(Ordering::Acquire);
+        if wanted == self.transforms.made {
+            return;
+        }
+        self.transforms.made = wanted;
+        match self.build_transforms() {
+            Ok(chain) => self.transforms.chain = chain,
+            Err(why) => {
+                log::error!(target: &self.input.id, "the old transforms stay: {why}");
+                self.standing.shared.set_error(why);
+            }
+        }
+    }
+
+    /// Takes everything complete out of the raw block from `start` on; keeps the rest for later.
+    fn take_records(&mut self, id: StreamId, start: usize, end: bool) {
+        let Some(mut stream) = self.streams.get_mut(id as usize).and_then(Option::take) else { return };
+        let now = self.clock.now();
+        let mut at = start;
+        loop {
+            let raw = &self.builder.raw()[at..];
+            if raw.is_empty() {
+                break;
+            }
+            match stream.splitter.split(raw, end) {
+                // The end of a record that was too long.
+                Split::Record { end, .. } if stream.skipping => {
+                    self.standing.meter.add_extra("oversized_bytes", end as u64);
+                    stream.skipping = false;
+                    at += end;
+                }
+                Split::Record { record, end } => {
+                    self.decode(id, &mut stream, at + record.start, record.len(), now);
+                    at += end;
+                }
+                Split::Garbage { end } => {
+                    self.standing.meter.add_extra("discarded_bytes", end as u64);
+                    at += end;
+                }
+                Split::Refused { record, end, why } => {
+                    self.refuse(at + record.start, record.len(), &Reject::new(why), now);
+                    at += end;
+                }
+                Split::More => break,
+            }
+        }
+        at = self.limit_record(id, &mut stream, at, now);
+        stream.splitter.counts(&mut |name, n| self.standing.meter.add_extra(name, n));
+        self.keep_rest(id, stream, start, at, end);
+        if self.builder.bytes() >= BLOCK {
+            self.hand_on();
+        }
+    }
+
+    /// Deals with a record that grew beyond the limit: its beginning is taken or dropped, and the
+    /// rest is skipped until the splitter finds its end.
+    fn limit_record(&mut self, id: StreamId, stream: &mut Stream, at: usize, now: i64) -> usize {
+        let rest = self.builder.raw().len() - at;
+        let limit = self.input.spec.options.size("max_record");
+        if rest <= limit {
+            return at;
+        }
+        if !stream.skipping {
+            stream.skipping = true;
+            self.standing.meter.add_extra("oversized_records", 1);
+            if self.input.spec.options.str("oversize") == "cut" {
+                self.decode(id, stream, at, limit, now);
+            } else {
+                self.standing.meter.add(Counter::Dropped, 1);
+            }
+        }
+        self.standing.meter.add_extra("oversized_bytes", rest as u64);
+        at + rest
+    }
+
+    fn keep_rest(&mut self, id: StreamId, mut stream: Stream, start: usize, at: usize, end: bool) {
+        let rest = &self.builder.raw()[at..];
+        let rest = if end { &[][..] } else { rest };
+        stream.carry.clear();
+        stream.carry.extend_from_slice(rest);
+        let consumed = (if end { self.builder.raw().len() } else { at } - start) as u64;
+        // A read that completes no record leaves nothing in the block.
+        self.builder.raw().truncate(at);
+        if consumed > 0 {
+            self.builder.cover(Span { stream: id, from: stream.position, to: stream.position + consumed });
+            stream.position += consumed;
+            self.opened.get_or_insert_with(|| self.clock.steady());
+        }
+        stream.touched = self.clock.steady();
+        self.streams[id as usize] = Some(stream);
+    }
+
+    fn decode(&mut self, id: StreamId, stream: &mut Stream, at: usize, len: usize, now: i64) {
+        let (raw, messages) = self.builder.parts();
+        let before = messages.len();
+        let record = Record::new(&raw[at..at + len], Text::raw(at, len));
+        self.standing.meter.add(Counter::Received, 1);
+        if let Err(reject) = stream.decoder.decode(record, messages, &DecodeCx { now }) {
+            messages.truncate(before);
+            return self.refuse(at, len, &reject, now);
+        }
+        let signer = stream.splitter.signer().map(|s| messages.store(s));
+        self.complete(Some((id, &*stream)), before, signer, now);
+    }
+
+    /// Fills in what decoders leave open and applies the transforms to the messages from `first` on.
+    fn complete(&mut self, stream: Option<(StreamId, &Stream)>, first: usize, signer: Option<Text>, now: i64) {
+        self.store_defaults(stream);
+        let mut index = first;
+        while index < self.builder.len() {
+            self.defaults.fill(self.builder.messages(), index, signer, now);
+            if self.transforms.chain.is_empty() || self.transform(index, now) {
+                index += 1;
+            } else {
+                self.builder.messages().remove(index);
+            }
+        }
+    }
+
+    /// True when the message stays.
+    fn transform(&mut self, index: usize, now: i64) -> bool {
+        for transform in &mut self.transforms.chain {
+            let (raw, messages) = self.builder.parts();
+            match transform.transform(raw, messages, index) {
+                Ok(Transformed::Keep) => {}
+                Ok(Transformed::Drop) => {
+                    self.standing.meter.add(Counter::Dropped, 1);
+                    return false;
+                }
+                Err(reject) => {
+                    // The payload may be what a redaction was to hide: only the reason is kept.
+                    self.add_reject(&reject, Original::Record(b""), now);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn store_defaults(&mut self, stream: Option<(StreamId, &Stream)>) {
+        let messages = self.builder.messages();
+        let d = &mut self.defaults;
+        let id = stream.map(|(id, _)| id);
+        if d.generation == messages.generation() && d.stream == id {
+            return;
+        }
+        d.generation = messages.generation();
+        d.stream = id;
+        let or = |given: &str, other: &str| if given.is_empty() { other.to_string() } else { given.to_string() };
+        let (logger, hostname) = stream.map_or(("", ""), |(_, s)| (s.logger.as_str(), s.hostname.as_str()));
+        let type_ = self.input.spec.options.get_str("message_type").unwrap_or(&self.input.spec.name);
+        d.type_ = messages.store(type_.as_bytes());
+        d.logger = messages.store(or(logger, &self.input.spec.name).as_bytes());
+        d.hostname = messages.store(or(hostname, &self.plan.globals.hostname).as_bytes());
+    }
+
+    /// A record is set aside: counted, kept for whoever wants rejects, said now and then.
+    fn refuse(&mut self, at: usize, len: usize, reject: &Reject, now: i64) {
+        let record = self.builder.raw()[at..at + len].to_vec();
+        self.add_reject(reject, Original::Record(&record), now);
+    }
+
+    fn add_reject(&mut self, reject: &Reject, original: Original<'_>, now: i64) {
+        self.standing.meter.add(Counter::Rejected, 1);
+        let steady = self.clock.steady();
+        if self.said_reject.is_none_or(|said| steady - said > Duration::from_secs(10)) {
+            self.said_reject = Some(steady);
+            self.standing.shared.set_error(format!("record refused: {reject}"));
+            log::warn!(target: &self.input.id, "record refused: {reject}");
+        }
+        if self.port.wants_rejects() {
+            reject::add(&mut self.rejects, &self.input.id, &reject.0, original, now, &self.plan.globals.hostname);
+        }
+    }
+
+    /// Closes the batch and routes it.
+    fn hand_on(&mut self) {
+        self.opened = None;
+        self.standing.meter.add(Counter::Bytes, std::mem::take(&mut self.bytes));
+        if self.builder.is_empty() && self.builder.spans().is_empty() && self.rejects.is_empty() {
+            return;
+        }
+        let ticket = self.tracker.ticket(self.builder.spans(), self.builder.bytes());
+        let sender = Sender::Input { can_wait: self.can_wait, stop: &self.stop };
+        if !self.rejects.is_empty() {
+            self.port.send_rejects(self.rejects.finish_with(ticket.clone()), sender);
+        }
+        let batch = self.builder.finish_with(ticket);
+        self.standing.meter.add(Counter::Delivered, batch.len() as u64);
+        self.port.send(batch, sender);
+        if self.can_wait {
+            self.tracker.wait_below(self.window, &self.stop);
+        }
+    }
+
+    fn add(&mut self, id: StreamId, bytes: &[u8]) -> usize {
+        self.bytes += bytes.len() as u64;
+        let start = self.load_carry(id);
+        self.builder.raw().extend_from_slice(bytes);
+        start
+    }
+
+    /// Puts what is left of a stream back into the block; returns where it begins.
+    fn load_carry(&mut self, id: StreamId) -> usize {
+        let raw = self.builder.raw();
+        let start = raw.len();
+        if let Some(stream) = self.streams.get_mut(id as usize).and_then(Option::as_mut) {
+            raw.append(&mut stream.carry);
+        }
+        start
+    }
+
+    /// Streams whose splitter will wait no longer.
+    fn end_patience(&mut self) {
+        let now = self.clock.steady();
+        for id in 0..self.streams.len() {
+            let Some(stream) = &self.streams[id] else { continue };
+            let over = !stream.carry.is_empty() && stream.splitter.patience().is_some_and(|p| now >= stream.touched + p);
+            if over {
+                let start = self.load_carry(id as StreamId);
+                self.take_records(id as StreamId, start, true);
+            }
+        }
+    }
+}
+
+impl Defaults {
+    fn fill(&self, messages: &mut Messages, index: usize, signer: Option<Text>, now: i64) {
+        use message::Header;
+        let mut m = messages.message(index);
+        if m.timestamp() == 0 {
+            m.set_timestamp(now);
+        }
+        if !m.has(Header::Type) {
+            m.set_type_text(self.type_);
+        }
+        if !m.has(Header::Logger) {
+            m.set_logger_text(self.logger);
+        }
+        if !m.has(Header::Hostname) {
+            m.set_hostname_text(self.hostname);
+        }
+        if let Some(signer) = signer {
+            m.set_signer_text(signer);
+        }
+    }
+}
+
+impl Intake for EngineIntake {
+    fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.tracker.sent()
+    }
+
+    fn forget(&mut self, key: &str) {
+        self.tracker.forget(key);
+    }
+
+    fn open(&mut self, o: StreamOptions) -> StreamId {
+        let id = self.streams.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.streams.push(None);
+            self.streams.len() - 1
+        });
+        match self.codecs() {
+            Ok((splitter, decoder)) => {
+                let touched = self.clock.steady();
+                let (logger, hostname) = (o.logger, o.hostname);
+                self.streams[id] =
+                    Some(Stream { splitter, decoder, carry: Vec::new(), position: o.position, touched, skipping: false, logger, hostname });
+            }
+            // They were built once already when the intake was made.
+            Err(why) => log::error!(target: &self.input.id, "{why}"),
+        }
+        // A number that is used again means another stream from here on.
+        self.defaults.stream = None;
+        self.tracker.open(id as StreamId, Checkpoint { key: o.key, identity: o.identity, position: o.position });
+        id as StreamId
+    }
+
+    fn identify(&mut self, stream: StreamId, key: &str, identity: &str) {
+        self.tracker.identify(stream, key, identity);
+    }
+
+    fn read(&mut self, id: StreamId, from: &mut dyn Read) -> io::Result<usize> {
+        self.refresh_transforms();
+        let start = self.load_carry(id);
+        let raw = self.builder.raw();
+        let read_at = raw.len();
+        raw.resize(read_at + BLOCK, 0);
+        let result = from.read(&mut raw[read_at..]);
+        let n = *result.as_ref().unwrap_or(&0);
+        raw.truncate(read_at + n);
+        self.bytes += n as u64;
+        if n > 0 {
+            self.take_records(id, start, false);
+        } else if let Some(stream) = self.streams.get_mut(id as usize).and_then(Option::as_mut) {
+            stream.carry.extend_from_slice(&self.builder.raw()[start..]);
+            self.builder.raw().truncate(start);
+        }
+        result
+    }
+
+    fn push(&mut self, id: StreamId, bytes: &[u8]) {
+        self.refresh_transforms();
+        let start = self.add(id, bytes);
+        self.take_records(id, start, false);
+    }
+
+    fn end_of_stream(&mut self, id: StreamId) {
+        let start = self.load_carry(id);
+        if start < self.builder.raw().len() {
+            self.take_records(id, start, true);
+        }
+    }
+
+    fn seek(&mut self, id: StreamId, position: u64) {
+        // What was read before belongs to the old content.
+        self.hand_on();
+        if let Some(stream) = self.streams.get_mut(id as usize).and_then(Option::as_mut) {
+            stream.carry.clear();
+            stream.position = position;
+            stream.skipping = false;
+        }
+        self.tracker.seek(id, position);
+    }
+
+    fn close(&mut self, id: StreamId) {
+        self.hand_on();
+        if let Some(slot) = self.streams.get_mut(id as usize) {
+            *slot = None;
+        }
+        self.tracker.close(id);
+    }
+
+    fn make(&mut self, make: &mut dyn FnMut(&mut Messages)) {
+        self.refresh_transforms();
+        let first = self.builder.len();
+        make(self.builder.messages());
+        self.standing.meter.add(Counter::Received, (self.builder.len() - first) as u64);
+        let now = self.clock.now();
+        self.complete(None, first, None, now);
+        self.opened.get_or_insert_with(|| self.clock.steady());
+        if self.builder.bytes() >= BLOCK {
+            self.hand_on();
+        }
+    }
+
+    fn poll(&mut self) {
+        self.end_patience();
+        if self.opened.is_some_and(|opened| self.clock.steady() >= opened + MAX_AGE) || self.stop.asked() {
+            self.hand_on();
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        let now = self.clock.steady();
+        let batch = self.opened.map(|opened| (opened + MAX_AGE).saturating_sub(now));
+        let patience = self
+            .streams
+            .iter()
+            .flatten()
+            .filter(|s| !s.carry.is_empty())
+            .filter_map(|s| Some((s.touched + s.splitter.patience()?).saturating_sub(now)));
+        patience.chain(batch).min().unwrap_or(IDLE)
+    }
+
+    fn settled(&mut self) -> bool {
+        self.hand_on();
+        self.tracker.settled()
+    }
+}
+
+/// What is still open when the input ends goes on its way.
+impl Drop for EngineIntake {
+    fn drop(&mut self) {
+        self.hand_on();
+    }
+}

@@ -1,0 +1,221 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use message::{Batch, Selection};
+use plugin::{Counter, Meter, Stop};
+
+use crate::plan::WhenFull;
+
+/// What waits for a consumer: a batch, and which of its messages are meant.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub batch: Arc<Batch>,
+    pub selection: Selection,
+    /// Share of the queue it takes.
+    pub bytes: usize,
+    /// When it was queued, on the steady clock.
+    pub queued: Duration,
+}
+
+/// A consumer's queue, bounded by bytes. It belongs to the consumer's name: a reload replaces the
+/// plugin behind it and the work stays.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    room: Condvar,
+    pub meter: Arc<Meter>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    works: VecDeque<Work>,
+    bytes: usize,
+    limit: usize,
+    when_full: WhenFull,
+    /// The consumer was removed: what comes is dropped and counted.
+    closed: bool,
+}
+
+/// On whose account a sender may wait.
+#[derive(Clone, Copy)]
+pub(crate) enum Sender<'a> {
+    /// An input; the flag says whether the world it reads can wait without loss.
+    Input { can_wait: bool, stop: &'a Stop },
+    /// A filter: never waits. `bounded` when what it injects is part of an input's bytes in flight,
+    /// so that it may be queued beyond the limit.
+    Filter { bounded: bool },
+}
+
+impl Queue {
+    pub fn new(limit: usize, when_full: WhenFull, meter: Arc<Meter>) -> Queue {
+        let inner = Inner { works: VecDeque::new(), bytes: 0, limit: limit.max(1), when_full, closed: false };
+        Queue { inner: Mutex::new(inner), room: Condvar::new(), meter }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Takes over new limits after a reload.
+    pub fn configure(&self, limit: usize, when_full: WhenFull) {
+        let mut q = self.lock();
+        (q.limit, q.when_full) = (limit.max(1), when_full);
+        self.room.notify_all();
+    }
+
+    /// Adds work, by the consumer's policy when it is full. True when the queue was empty before,
+    /// so that its owner has to be woken.
+    pub fn push(&self, work: Work, sender: Sender<'_>) -> bool {
+        self.meter.add(Counter::Received, work.selection.len() as u64);
+        let mut q = self.lock();
+        if q.bytes + work.bytes > q.limit && !q.works.is_empty() {
+            match (q.when_full, sender) {
+                (WhenFull::Hold, Sender::Input { can_wait: true, stop }) | (WhenFull::Block, Sender::Input { stop, .. }) => {
+                    q = self.wait_for_room(q, work.bytes, stop)
+                }
+                (WhenFull::Hold | WhenFull::Block, Sender::Filter { bounded: true }) => {}
+                (WhenFull::DropNewest, _) => {
+                    self.meter.add(Counter::Dropped, work.selection.len() as u64);
+                    return false;
+                }
+                _ => self.drop_oldest(&mut q, work.bytes),
+            }
+        }
+        if q.closed {
+            self.meter.add(Counter::Dropped, work.selection.len() as u64);
+            return false;
+        }
+        q.bytes += work.bytes;
+        q.works.push_back(work);
+        q.works.len() == 1
+    }
+
+    /// Waits until there is room, the consumer is gone, or the input is asked to stop. After a stop
+    /// the last batch goes in beyond the limit, because what was read must not be lost.
+    fn wait_for_room<'q>(&'q self, mut q: MutexGuard<'q, Inner>, bytes: usize, stop: &Stop) -> MutexGuard<'q, Inner> {
+        while q.bytes + bytes > q.limit
+            && !q.works.is_empty()
+            && !q.closed
+            && !stop.asked()
+            && matches!(q.when_full, WhenFull::Hold | WhenFull::Block)
+        {
+            q = self.room.wait_timeout(q, Duration::from_millis(100)).unwrap_or_else(|p| p.into_inner()).0;
+        }
+        q
+    }
+
+    fn drop_oldest(&self, q: &mut Inner, bytes: usize) {
+        while q.bytes + bytes > q.limit {
+            let Some(oldest) = q.works.pop_front() else { break };
+            q.bytes -= oldest.bytes;
+            self.meter.add(Counter::Dropped, oldest.selection.len() as u64);
+        }
+    }
+
+    pub fn pop(&self) -> Option<Work> {
+        let mut q = self.lock();
+        let work = q.works.pop_front()?;
+        q.bytes -= work.bytes;
+        self.room.notify_all();
+        Some(work)
+    }
+
+    /// Puts back what was taken and not finished, in front.
+    pub fn unpop(&self, work: Work) {
+        let mut q = self.lock();
+        q.bytes += work.bytes;
+        q.works.push_front(work);
+    }
+
+    /// Messages and bytes that wait, and since when the oldest does.
+    pub fn depth(&self) -> (usize, usize, Option<Duration>) {
+        let q = self.lock();
+        (q.works.iter().map(|w| w.selection.len()).sum(), q.bytes, q.works.front().map(|w| w.queued))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lock().works.is_empty()
+    }
+
+    /// Nobody will take from it any more; what waits is dropped and counted.
+    pub fn close(&self) {
+        let mut q = self.lock();
+        q.closed = true;
+        let dropped: usize = q.works.drain(..).map(|w| w.selection.len()).sum();
+        q.bytes = 0;
+        self.meter.add(Counter::Dropped, dropped as u64);
+        self.room.notify_all();
+    }
+
+    /// The program stops: what waits was not delivered, and inputs that can replay it will.
+    pub fn abandon(&self) -> usize {
+        let mut q = self.lock();
+        q.closed = true;
+        q.bytes = 0;
+        let works: Vec<Work> = q.works.drain(..).collect();
+        works.iter().for_each(|w| w.batch.ticket().abandon());
+        works.iter().map(|w| w.selection.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use message::BatchBuilder;
+
+    fn work(n: usize) -> Work {
+        let mut b = BatchBuilder::default();
+        for _ in 0..n {
+            b.add();
+        }
+        let batch = Arc::new(b.finish());
+        Work { selection: batch.all(), batch, bytes: 100, queued: Duration::ZERO }
+    }
+
+    fn queue(when_full: WhenFull) -> Queue {
+        Queue::new(250, when_full, Arc::default())
+    }
+
+    const OTHER: Sender<'_> = Sender::Filter { bounded: false };
+
+    #[test]
+    fn each_policy_drops_its_own_end_and_counts() {
+        for (policy, left) in [(WhenFull::DropOldest, [2, 3]), (WhenFull::DropNewest, [1, 2]), (WhenFull::Hold, [2, 3])] {
+            let q = queue(policy);
+            assert!(q.push(work(1), OTHER));
+            assert!(!q.push(work(2), OTHER));
+            q.push(work(3), OTHER);
+            assert_eq!([q.pop().unwrap().selection.len(), q.pop().unwrap().selection.len()], left, "{policy:?}");
+            assert_eq!(q.meter.get(Counter::Received), 6);
+            assert_eq!(q.meter.get(Counter::Dropped), 6 - left.iter().sum::<usize>() as u64);
+        }
+    }
+
+    #[test]
+    fn an_input_that_can_wait_waits_for_room() {
+        let q = queue(WhenFull::Hold);
+        let stop = Stop::new();
+        let input = Sender::Input { can_wait: true, stop: &stop };
+        q.push(work(1), input);
+        q.push(work(1), input);
+        std::thread::scope(|s| {
+            let waiting = s.spawn(|| q.push(work(5), input));
+            assert_eq!(q.pop().unwrap().selection.len(), 1);
+            waiting.join().unwrap();
+        });
+        assert_eq!((q.depth().0, q.meter.get(Counter::Dropped)), (6, 0));
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_without_loss() {
+        let q = queue(WhenFull::Block);
+        let stop = Stop::new();
+        let input = Sender::Input { can_wait: false, stop: &stop };
+        q.push(work(1), input);
+        q.push(work(1), input);
+        stop.ask();
+        q.push(work(1), input);
+        assert_eq!(q.depth().0, 3);
+    }
+}

@@ -1,0 +1,274 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+use options::Problem;
+use plugin::Carried;
+
+use crate::engine::{Engine, Running};
+use crate::plan::{ConsumerPlan, Plan};
+use crate::watch::hash;
+use crate::worker::Command;
+
+/// What a reload did with one plugin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    Added,
+    Removed,
+    Changed,
+    /// A new version of a filter took over.
+    Reloaded(Carried),
+    /// The new version failed; the old one runs on.
+    Kept(String),
+}
+
+/// What a reload did: nothing for the plugins that are not named.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Report {
+    pub changes: Vec<(String, Change)>,
+    /// Number of the state of affairs after it.
+    pub generation: u64,
+}
+
+impl Report {
+    /// True unless an old version had to be kept.
+    pub fn succeeded(&self) -> bool {
+        !self.changes.iter().any(|(_, c)| matches!(c, Change::Kept(_)))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.changes.is_empty() {
+            writeln!(f, "nothing changed")?;
+        }
+        for (id, change) in &self.changes {
+            match change {
+                Change::Added => writeln!(f, "{id}: added")?,
+                Change::Removed => writeln!(f, "{id}: removed")?,
+                Change::Changed => writeln!(f, "{id}: changed")?,
+                Change::Kept(why) => writeln!(f, "{id}: the old version runs on: {why}")?,
+                Change::Reloaded(carried) => {
+                    write!(f, "{id}: reloaded")?;
+                    let lists = [("carried over", &carried.carried), ("reset", &carried.reset), ("not saved", &carried.unsaved)];
+                    for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+                        write!(f, "; {what}: {}", names.join(", "))?;
+                    }
+                    writeln!(f)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long whoever asked waits for a filter's probation.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Answer = (String, Receiver<Result<Carried, String>>);
+
+impl Engine {
+    /// Goes over to another plan, touching only what differs. A running plugin is replaced between
+    /// two of its messages; when its new version fails at once, the old one goes on.
+    ///
+    /// # Errors
+    /// What is wrong with the plan; nothing was touched then.
+    pub fn reload(&self, plan: Plan) -> Result<Report, Vec<Problem>> {
+        plan.check()?;
+        if plan.state() != self.lock().plan.state() {
+            return Err(vec![Problem::new("`state` cannot change while running").help("restart nilo to use another state directory")]);
+        }
+        let plan = Arc::new(plan);
+        let mut report = Report::default();
+        let mut answers = Vec::new();
+        {
+            let mut running = self.lock();
+            self.reload_outputs(&mut running, &plan, &mut report);
+            self.reload_filters(&mut running, &plan, &mut report, &mut answers);
+            self.swap_table(&running);
+            self.remove_consumers(&mut running, &plan, &mut report);
+            self.reload_inputs(&mut running, &plan, &mut report);
+            running.plan = plan;
+        }
+        // Scripts may have changed along with the configuration.
+        self.reload_scripts(&mut report, &mut answers);
+        self.collect(report, answers)
+    }
+
+    /// Replaces the filters and transforms of which a file changed.
+    pub fn reload_changed_scripts(&self) -> Report {
+        let (mut report, mut answers) = (Report::default(), Vec::new());
+        self.reload_scripts(&mut report, &mut answers);
+        self.collect(report, answers).unwrap_or_default()
+    }
+
+    fn collect(&self, mut report: Report, answers: Vec<Answer>) -> Result<Report, Vec<Problem>> {
+        for (id, answer) in answers {
+            let change = match answer.recv_timeout(PATIENCE) {
+                Ok(Ok(carried)) => Change::Reloaded(carried),
+                Ok(Err(why)) => Change::Kept(why),
+                Err(_) => Change::Kept("the filter's worker gave no answer within 10 s".to_string()),
+            };
+            report.changes.push((id, change));
+        }
+        if !report.changes.is_empty() {
+            self.generation.fetch_add(1, Ordering::Relaxed);
+        }
+        report.generation = self.generation.load(Ordering::Relaxed);
+        Ok(report)
+    }
+
+    fn reload_outputs(&self, running: &mut Running, plan: &Arc<Plan>, report: &mut Report) {
+        for output in &plan.outputs {
+            let change = match running.outputs.get_mut(&output.id) {
+                Some(old) if old.plan.same_as(output) => {
+                    old.queue.configure(output.queue, output.when_full);
+                    old.plan = output.clone();
+                    continue;
+                }
+                Some(_) => Change::Changed,
+                None => Change::Added,
+            };
+            let predecessor = running.outputs.remove(&output.id);
+            // A stuck one must not delay this: its successor waits for it on its own thread.
+            predecessor.iter().for_each(|old| old.stop.ask());
+            let outcome = self.start_output(running, plan, output, predecessor);
+            report.changes.push((output.id.to_string(), outcome.map_or_else(Change::Kept, |()| change)));
+        }
+    }
+
+    fn reload_filters(&self, running: &mut Running, plan: &Arc<Plan>, report: &mut Report, answers: &mut Vec<Answer>) {
+        for filter in &plan.filters {
+            match running.filters.get(&filter.id).map(|old| old.plan.same_as(filter)) {
+                Some(true) => {
+                    if let Some(old) = running.filters.get_mut(&filter.id) {
+                        old.queue.configure(filter.queue, filter.when_full);
+                        old.plan = filter.clone();
+                    }
+                }
+                Some(false) => answers.extend(self.replace(running, plan, filter)),
+                None => {
+                    let outcome = self.start_filter(running, plan, filter);
+                    report.changes.push((filter.id.to_string(), outcome.map_or_else(Change::Kept, |()| Change::Added)));
+                }
+            }
+        }
+    }
+
+    /// Asks a filter's worker to put a new instance in its place.
+    fn replace(&self, running: &mut Running, plan: &Arc<Plan>, filter: &ConsumerPlan) -> Option<Answer> {
+        let queue = running.filters.get(&filter.id)?.queue.clone();
+        queue.configure(filter.queue, filter.when_full);
+        let seed = Box::new(self.slot_seed(running, plan, filter, queue));
+        let handle = running.filters.get_mut(&filter.id)?;
+        handle.plan = filter.clone();
+        let (answer, answered) = bounded(1);
+        let command = Command::Replace { slot: handle.slot, seed, answer };
+        running.workers.get(handle.worker)?.inbox.send(command);
+        Some((filter.id.to_string(), answered))
+    }
+
+    /// Lets go what the plan has no more; the table does not name it any longer.
+    fn remove_consumers(&self, running: &mut Running, plan: &Arc<Plan>, report: &mut Report) {
+        let wanted: BTreeSet<&str> = plan.plugins().map(|(id, _)| id).collect();
+        let gone: Vec<Arc<str>> =
+            running.filters.keys().chain(running.outputs.keys()).filter(|id| !wanted.contains(&***id)).cloned().collect();
+        if gone.is_empty() {
+            return;
+        }
+        for id in &gone {
+            report.changes.push((id.to_string(), Change::Removed));
+        }
+        let filters: Vec<_> = gone.iter().filter_map(|id| running.filters.remove(id)).collect();
+        let outputs: Vec<_> = gone.iter().filter_map(|id| running.outputs.remove(id)).collect();
+        self.swap_table(running);
+        for filter in filters {
+            let (answer, _) = bounded(1);
+            running.workers[filter.worker].inbox.send(Command::Remove { slot: filter.slot, answer });
+        }
+        for output in outputs {
+            output.finish();
+            let grace = plan.globals.grace;
+            // Delivers what is queued in the background; a stuck one delays nobody.
+            std::thread::spawn(move || {
+                let deadline = plugin::Clock::real().steady() + grace;
+                while !output.ended() && plugin::Clock::real().steady() < deadline {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                output.stop.ask();
+                let queue = output.queue.clone();
+                output.join();
+                queue.close();
+            });
+        }
+    }
+
+    fn reload_inputs(&self, running: &mut Running, plan: &Arc<Plan>, report: &mut Report) {
+        let wanted: BTreeSet<&str> = plan.inputs.iter().map(|i| &*i.id).collect();
+        let gone: Vec<Arc<str>> = running.inputs.keys().filter(|id| !wanted.contains(&***id)).cloned().collect();
+        for id in gone {
+            if let Some(input) = running.inputs.remove(&id) {
+                input.stop.ask();
+                std::thread::spawn(move || input.join());
+                report.changes.push((id.to_string(), Change::Removed));
+            }
+        }
+        for input in &plan.inputs {
+            let change = match running.inputs.get(&input.id) {
+                Some(old) if old.plan.same_as(input) => continue,
+                Some(_) => Change::Changed,
+                None => Change::Added,
+            };
+            let predecessor = running.inputs.remove(&input.id);
+            predecessor.iter().for_each(|old| old.stop.ask());
+            let outcome = self.start_input(running, plan, input, predecessor);
+            report.changes.push((input.id.to_string(), outcome.map_or_else(Change::Kept, |()| change)));
+        }
+    }
+
+    fn reload_scripts(&self, report: &mut Report, answers: &mut Vec<Answer>) {
+        let mut running = self.lock();
+        let plan = running.plan.clone();
+        let asked: BTreeSet<String> = answers.iter().map(|(id, _)| id.clone()).collect();
+        for filter in &plan.filters {
+            if !asked.contains(&*filter.id) && self.files_changed(&mut running, &filter.id) {
+                answers.extend(self.replace(&mut running, &plan, filter));
+            }
+        }
+        for input in &plan.inputs {
+            if self.files_changed(&mut running, &input.id) {
+                report.changes.push((input.id.to_string(), self.renew_transforms(&running, &plan, &input.id)));
+            }
+        }
+    }
+
+    /// Whether the content of a file the plugin was made of is another now. The new content counts
+    /// as known from here on, so that a broken version is tried once.
+    fn files_changed(&self, running: &mut Running, id: &Arc<str>) -> bool {
+        let shared = running.standing(id).shared;
+        let known = shared.files();
+        let now: Vec<(PathBuf, u64)> = known.iter().map(|(f, _)| (f.clone(), hash(f))).collect();
+        let changed = now != known;
+        if changed {
+            shared.set_files(now);
+        }
+        changed
+    }
+
+    /// Has an input build its transforms anew, once it is known that they can be built.
+    fn renew_transforms(&self, running: &Running, plan: &Plan, id: &str) -> Change {
+        let Some(handle) = running.inputs.get(id) else { return Change::Kept("the input is gone".to_string()) };
+        let problem = handle.plan.transforms.iter().find_map(|spec| plan.try_build(spec));
+        match problem {
+            Some(problem) => Change::Kept(problem.to_string()),
+            None => {
+                handle.transforms.fetch_add(1, Ordering::AcqRel);
+                Change::Changed
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender as Channel;
+use matcher::{Index, Matcher, Selected};
+use message::{Batch, BatchBuilder, Selection, Ticket};
+use plugin::Clock;
+
+use crate::plan::ConsumerPlan;
+use crate::queue::{Queue, Sender, Work};
+use crate::reject;
+use crate::worker::Inbox;
+
+/// The routing table: every consumer with its queue, and all their matchers in one index. It is
+/// swapped as a whole.
+pub(crate) struct Table {
+    index: Index,
+    targets: Vec<Target>,
+    /// Consumers that want rejects.
+    rejects: Vec<usize>,
+}
+
+/// A consumer as the router sees it.
+pub(crate) struct Target {
+    queue: Arc<Queue>,
+    wake: Wake,
+    matcher: Matcher,
+    from: Vec<Arc<str>>,
+    signer: Option<String>,
+}
+
+/// How a consumer learns that its queue is no longer empty.
+#[derive(Clone)]
+pub(crate) enum Wake {
+    Worker { inbox: Arc<Inbox>, slot: u64 },
+    Output(Channel<()>),
+}
+
+impl Wake {
+    pub fn wake(&self) {
+        match self {
+            Wake::Worker { inbox, slot } => inbox.ready(*slot),
+            // A full channel holds a wake-up already.
+            Wake::Output(channel) => drop(channel.try_send(())),
+        }
+    }
+}
+
+impl Target {
+    pub fn new(plan: &ConsumerPlan, queue: Arc<Queue>, wake: Wake) -> Target {
+        Target { queue, wake, matcher: plan.matcher.clone(), from: plan.from.clone(), signer: plan.signer.clone() }
+    }
+
+    /// Narrows a selection to the signer this consumer trusts.
+    fn signed(&self, batch: &Batch, selection: Selection) -> Selection {
+        match &self.signer {
+            None => selection,
+            Some(signer) => {
+                Selection::Some(selection.iter().filter(|i| batch.get(*i).signer() == signer.as_bytes()).map(|i| i as u32).collect())
+            }
+        }
+    }
+}
+
+impl Table {
+    pub fn new(targets: Vec<Target>) -> Table {
+        let matchers = targets.iter().enumerate().map(|(i, t)| (i, t.matcher.clone())).collect();
+        let rejects = (0..targets.len()).filter(|i| targets[*i].matcher.names_type(reject::TYPE)).collect();
+        Table { index: Index::new(matchers), targets, rejects }
+    }
+}
+
+/// Where all messages pass. It has no thread: senders evaluate the table themselves.
+pub(crate) struct Router {
+    table: ArcSwap<Table>,
+    clock: Clock,
+}
+
+/// A selection this much smaller than its batch is copied out, so that a slow consumer does not
+/// keep the whole batch in memory.
+const SMALL: usize = 8;
+
+impl Router {
+    pub fn new() -> Router {
+        Router { table: ArcSwap::from_pointee(Table::new(Vec::new())), clock: Clock::real() }
+    }
+
+    pub fn swap(&self, table: Table) {
+        self.table.store(Arc::new(table));
+    }
+
+    pub fn wants_rejects(&self) -> bool {
+        !self.table.load().rejects.is_empty()
+    }
+}
+
+/// One sender's access to the router, with its scratch memory.
+pub(crate) struct Port {
+    router: Arc<Router>,
+    source: Arc<str>,
+    selected: Selected,
+}
+
+impl Port {
+    /// `source` is the sender's name, such as `input.access`.
+    pub fn new(router: Arc<Router>, source: Arc<str>) -> Port {
+        Port { router, source, selected: Selected::default() }
+    }
+
+    pub fn wants_rejects(&self) -> bool {
+        self.router.wants_rejects()
+    }
+
+    /// Gives each consumer its selection.
+    pub fn send(&mut self, batch: Batch, sender: Sender<'_>) {
+        let batch = Arc::new(batch);
+        let table = self.router.table.load();
+        table.index.select(&batch, &mut self.selected);
+        for (consumer, selection) in self.selected.selections() {
+            let target = &table.targets[consumer];
+            if target.from.is_empty() || target.from.contains(&self.source) {
+                self.deliver(target, &batch, selection, sender);
+            }
+        }
+    }
+
+    /// Gives rejects to those consumers that name them.
+    pub fn send_rejects(&mut self, batch: Batch, sender: Sender<'_>) {
+        let batch = Arc::new(batch);
+        let table = self.router.table.load();
+        for target in table.rejects.iter().map(|i| &table.targets[*i]) {
+            let list = (0..batch.len()).filter(|i| target.matcher.matches(batch.get(*i))).map(|i| i as u32).collect();
+            self.deliver(target, &batch, Selection::Some(list), sender);
+        }
+    }
+
+    fn deliver(&self, target: &Target, batch: &Arc<Batch>, selection: Selection, sender: Sender<'_>) {
+        let selection = target.signed(batch, selection);
+        if selection.is_empty() {
+            return;
+        }
+        let small = selection.len() * SMALL <= batch.len();
+        let (batch, selection) = if small { copied(batch, &selection) } else { (batch.clone(), selection) };
+        let work = Work { bytes: batch.bytes(), queued: self.router.clock.steady(), batch, selection };
+        if target.queue.push(work, sender) {
+            target.wake.wake();
+        }
+    }
+}
+
+fn copied(batch: &Arc<Batch>, selection: &Selection) -> (Arc<Batch>, Selection) {
+    let mut builder = BatchBuilder::default();
+    for m in batch.selected(selection) {
+        builder.copy(m);
+    }
+    let copy = builder.finish_with(Ticket::derived(vec![batch.ticket().clone()]));
+    let all = copy.all();
+    (Arc::new(copy), all)
+}

@@ -1,0 +1,113 @@
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use plugin::{Counter, Gauge, Meter};
+use serde_json::{Value, json};
+
+/// What a running plugin says of itself; written by its thread, read by anyone.
+#[derive(Default, Debug)]
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default, Debug)]
+struct Inner {
+    state: String,
+    error: Option<String>,
+    gauges: Vec<Gauge>,
+    /// Files it was made of, with a hash of their content.
+    files: Vec<(PathBuf, u64)>,
+}
+
+impl Shared {
+    fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+        f(&mut self.inner.lock().unwrap_or_else(|p| p.into_inner()))
+    }
+
+    /// `running`, `backing off`, `finished`, ….
+    pub fn set_state(&self, state: impl Into<String>) {
+        self.with(|i| i.state = state.into());
+    }
+
+    pub fn set_error(&self, error: impl Into<String>) {
+        self.with(|i| i.error = Some(error.into()));
+    }
+
+    pub fn set_gauges(&self, gauges: Vec<Gauge>) {
+        self.with(|i| i.gauges = gauges);
+    }
+
+    pub fn set_files(&self, files: Vec<(PathBuf, u64)>) {
+        self.with(|i| i.files = files);
+    }
+
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        self.with(|i| i.files.clone())
+    }
+
+    pub fn error(&self) -> Option<String> {
+        self.with(|i| i.error.clone())
+    }
+
+    fn read(&self) -> (String, Option<String>, Vec<Gauge>) {
+        self.with(|i| (i.state.clone(), i.error.clone(), i.gauges.clone()))
+    }
+}
+
+/// A plugin as it stands.
+#[derive(Clone, Debug)]
+pub struct PluginStatus {
+    /// Such as `filter.errors`.
+    pub id: String,
+    pub kind: &'static str,
+    /// `running`, `backing off`, `finished`, `stuck …`.
+    pub state: String,
+    pub last_error: Option<String>,
+    /// Counters by name, see [`plugin::Counter`].
+    pub counters: Vec<(&'static str, u64)>,
+    /// Messages and bytes that wait for it.
+    pub waiting: (usize, usize),
+    pub gauges: Vec<Gauge>,
+}
+
+/// The running system as it stands.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Configurations and scripts applied since the start.
+    pub generation: u64,
+    pub plugins: Vec<PluginStatus>,
+}
+
+impl PluginStatus {
+    pub(crate) fn new(id: &str, kind: &'static str, shared: &Shared, meter: &Meter, waiting: (usize, usize)) -> PluginStatus {
+        let (state, last_error, gauges) = shared.read();
+        PluginStatus { id: id.to_string(), kind, state, last_error, counters: meter.read(), waiting, gauges }
+    }
+
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.counters[counter as usize].1
+    }
+
+    fn json(&self) -> Value {
+        let counters: serde_json::Map<String, Value> = self.counters.iter().map(|(k, v)| (k.to_string(), json!(v))).collect();
+        let gauge = |g: &Gauge| json!({"limit": g.name, "unit": g.unit, "current": g.current, "max": g.max, "cap": g.cap});
+        json!({
+            "id": self.id, "type": self.kind, "state": self.state, "last_error": self.last_error, "counters": counters,
+            "waiting_messages": self.waiting.0, "waiting_bytes": self.waiting.1, "limits": self.gauges.iter().map(gauge).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Status {
+    /// For programs.
+    pub fn json(&self) -> Value {
+        json!({ "generation": self.generation, "plugins": self.plugins.iter().map(PluginStatus::json).collect::<Vec<_>>() })
+    }
+}
+
+/// Everything a plugin's threads share, by its name: it outlives the instances that a reload replaces.
+#[derive(Clone, Default)]
+pub(crate) struct Standing {
+    pub meter: Arc<Meter>,
+    pub shared: Arc<Shared>,
+}

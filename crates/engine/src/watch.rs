@@ -1,0 +1,92 @@
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+
+/// Hash of a file's content; one value for every file that cannot be read. What decides whether a
+/// file changed: editors and deployments touch files without changing them.
+pub(crate) fn hash(file: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(file).ok().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Wakes whoever waits when a script or configuration file may have changed. It watches the
+/// directories, because editors write a new file and rename it over the old one.
+pub struct Watch {
+    watcher: RecommendedWatcher,
+    directories: BTreeSet<PathBuf>,
+    files: Arc<Mutex<HashSet<PathBuf>>>,
+    changed: Receiver<()>,
+}
+
+impl Watch {
+    /// # Errors
+    /// When the system offers no watching; the message says what to do.
+    pub fn new() -> Result<Watch, String> {
+        let (sender, changed) = bounded(1);
+        let files: Arc<Mutex<HashSet<PathBuf>>> = Arc::default();
+        let known = files.clone();
+        let watcher = notify::recommended_watcher(move |event| notice(event, &known, &sender)).map_err(|e| reason(&e))?;
+        Ok(Watch { watcher, directories: BTreeSet::new(), files, changed })
+    }
+
+    /// Fires when one of the files, or a `.toml` or `.lua` beside them, may have changed.
+    pub fn changed(&self) -> &Receiver<()> {
+        &self.changed
+    }
+
+    /// Watches these files from now on, and no others.
+    ///
+    /// # Errors
+    /// The directories that cannot be watched, and why.
+    pub fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) -> Result<(), String> {
+        let files: HashSet<PathBuf> = files.into_iter().collect();
+        let parent = |f: &PathBuf| f.parent().map(|p| if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_path_buf() });
+        let directories: BTreeSet<PathBuf> = files.iter().filter_map(parent).collect();
+        *self.files.lock().unwrap_or_else(|p| p.into_inner()) = files;
+        for gone in self.directories.difference(&directories) {
+            let _ = self.watcher.unwatch(gone);
+        }
+        let mut failed = Vec::new();
+        for new in directories.difference(&self.directories) {
+            if let Err(e) = self.watcher.watch(new, RecursiveMode::NonRecursive) {
+                failed.push(format!("{}: {}", new.display(), reason(&e)));
+            }
+        }
+        self.directories = directories;
+        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+    }
+}
+
+fn reason(e: &notify::Error) -> String {
+    match e.kind {
+        notify::ErrorKind::MaxFilesWatch => "no inotify watch left: raise fs.inotify.max_user_watches".to_string(),
+        _ => e.to_string(),
+    }
+}
+
+/// Acts on what completes a change: a file closed after writing, renamed, created whole or removed.
+fn notice(event: notify::Result<Event>, known: &Mutex<HashSet<PathBuf>>, changed: &Sender<()>) {
+    let Ok(event) = event else { return };
+    let complete = matches!(
+        event.kind,
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(notify::event::ModifyKind::Name(_))
+            | EventKind::Remove(_)
+    );
+    if !complete {
+        return;
+    }
+    let interesting = |path: &PathBuf| {
+        let ours = path.extension().is_some_and(|x| x == "lua" || x == "toml");
+        ours || known.lock().map(|k| k.contains(path)).unwrap_or(true)
+    };
+    if event.paths.iter().any(interesting) {
+        let _ = changed.try_send(());
+    }
+}

@@ -1,0 +1,113 @@
+//! Messages reach those who want them, once, and the input hears of it.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use plugin::Counter;
+
+use crate::board::{board, start, until};
+
+/// A board input `name` and an output to a board of the same name that takes everything of it.
+fn pipe(name: &str, more: &str) -> String {
+    format!(
+        "[input.{name}]\ntype = 'board'\nboard = '{name}'\n[output.{name}]\ntype = 'board'\nboard = '{name}'\nretry = '1ms'\nretry_max = '5ms'\nfrom = ['input.{name}']\n{more}\n"
+    )
+}
+
+#[test]
+fn each_consumer_gets_what_it_matches_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let toml = pipe("order", "match = 'Payload =~ /even/'") + "[output.all]\ntype = 'board'\nboard = 'order_all'\nmatch = 'TRUE'";
+    let engine = start(dir.path(), &toml);
+    let lines: Vec<String> = (0..1000).map(|n| format!("{n} {}", if n % 2 == 0 { "even" } else { "odd" })).collect();
+    board("order").feed(&(lines.join("\n") + "\n"));
+    assert_eq!(board("order_all").wait_for(1000), lines);
+    let even: Vec<String> = lines.iter().filter(|l| l.contains("even")).cloned().collect();
+    assert_eq!(board("order").wait_for(500), even);
+    assert_eq!(engine.stop().undelivered, 0);
+}
+
+#[test]
+fn a_refusing_world_delays_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = board("down");
+    b.down.store(true, Relaxed);
+    let engine = start(dir.path(), &pipe("down", ""));
+    b.feed("one\ntwo\n");
+    until("a retry", || engine.status().plugins.iter().any(|p| p.counter(Counter::Retried) > 1));
+    assert!(!b.settled.load(Relaxed));
+    b.down.store(false, Relaxed);
+    assert_eq!(b.wait_for(2), ["one", "two"]);
+    until("acknowledgement", || b.settled.load(Relaxed));
+    engine.stop();
+}
+
+#[test]
+fn a_reject_becomes_a_message_for_those_who_name_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let dead = "[output.dead]\ntype = 'board'\nboard = 'dead'\nmatch = 'Type == \"nilometer.reject\"'\nencoder = 'letter'\n\
+        [encoder.letter]\ntype = 'line'\ntemplate = '{plugin}: {reason}: {Payload}'\n[output.every]\ntype = 'board'\nboard = 'every'\nmatch = 'TRUE'\n";
+    let engine = start(dir.path(), &(pipe("letters", "") + dead));
+    board("letters").feed("fine\nunwelcome\nfine too\n");
+    assert_eq!(board("letters").wait_for(2), ["fine", "fine too"]);
+    assert_eq!(board("dead").wait_for(1), ["output.letters: unwelcome here: unwelcome"]);
+    until("acknowledgement", || board("letters").settled.load(Relaxed));
+    engine.stop();
+    assert!(!board("every").written.lock().unwrap().iter().any(|l| l.contains("here")), "TRUE does not match rejects");
+}
+
+#[test]
+fn what_was_accepted_is_not_read_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let toml = format!("[nilo]\nstate = 'state'\n{}", pipe("again", ""));
+    let engine = start(dir.path(), &toml);
+    board("again").feed("one\ntwo\nhalf a li");
+    board("again").wait_for(2);
+    engine.stop();
+    board("again").feed("ne\nthree\n");
+    let engine = start(dir.path(), &toml);
+    // The first run's stop delivered the unfinished line as the stream's last record.
+    let written = board("again").wait_for(4);
+    assert_eq!(written.last().unwrap(), "three");
+    assert_eq!(written.iter().filter(|l| *l == "one").count(), 1);
+    engine.stop();
+}
+
+#[test]
+fn a_full_queue_holds_the_input_that_can_wait_and_drops_for_the_one_that_cannot() {
+    let dir = tempfile::tempdir().unwrap();
+    board("wait").stuck.store(true, Relaxed);
+    board("flood").stuck.store(true, Relaxed);
+    let flood = "[input.flood]\ntype = 'datagrams'\nboard = 'flood'\n[output.flood]\ntype = 'board'\nboard = 'flood'\nfrom = ['input.flood']\nqueue = '100KiB'\n";
+    let engine = start(dir.path(), &(String::from("[nilo]\ngrace = '1ms'\n") + &pipe("wait", "queue = '100KiB'") + flood));
+    let chunk = "0123456789\n".repeat(10_000);
+    for _ in 0..40 {
+        board("wait").feed(&chunk);
+        board("flood").feed(&chunk);
+    }
+    let all = 40 * chunk.len();
+    until("the flood is read to its end", || board("flood").read.load(Relaxed) == all);
+    let counter = |id: &str, c| engine.status().plugins.iter().find(|p| p.id == id).unwrap().counter(c);
+    until("something dropped", || counter("output.flood", Counter::Dropped) > 0);
+    assert_eq!(counter("output.wait", Counter::Dropped), 0);
+    assert!(board("wait").read.load(Relaxed) < all, "the waiting input has not read everything");
+    board("wait").stuck.store(false, Relaxed);
+    engine.stop();
+}
+
+#[test]
+fn filters_in_a_ring_neither_deadlock_nor_run_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "function process_message() inject_message{Type = 'x', Payload = read_message('Payload')} return 0 end";
+    std::fs::write(dir.path().join("echo.lua"), script).unwrap();
+    let ring = "[nilo]\nmax_hops = 3\n[filter.a]\ntype = 'lua'\nscript = 'echo.lua'\nmatch = 'TRUE'\nqueue = '2KiB'\nwhen_full = 'block'\n\
+        [filter.b]\ntype = 'lua'\nscript = 'echo.lua'\nmatch = 'TRUE'\nqueue = '2KiB'\nwhen_full = 'block'\n\
+        [output.ring]\ntype = 'board'\nboard = 'ring'\nmatch = 'TRUE'\n[input.ring]\ntype = 'board'\nboard = 'ring'\n";
+    let engine = start(dir.path(), ring);
+    let lines = 50;
+    board("ring").feed(&"around\n".repeat(lines));
+    // Each message, then 2 of it on the first hop, 4 on the second, 8 on the third.
+    board("ring").wait_for(lines * (1 + 2 + 4 + 8));
+    until("acknowledgement of the whole tree", || board("ring").settled.load(Relaxed));
+    assert_eq!(engine.stop().undelivered, 0);
+    assert_eq!(board("ring").written.lock().unwrap().len(), lines * 15);
+}

@@ -1,0 +1,6 @@
+//! The engine's behaviour, with plugins that can be told to fail.
+
+mod board;
+mod delivery;
+mod reloading;
+mod supervision;

@@ -1,0 +1,124 @@
+//! A reload touches what differs, loses nothing and doubles nothing.
+
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+
+use engine::Change;
+
+use crate::board::{board, plan, start};
+
+fn config(name: &str, more: &str) -> String {
+    format!(
+        "[input.{name}]\ntype = 'board'\nboard = '{name}'\n[output.{name}]\ntype = 'board'\nboard = '{name}'\nmatch = 'Logger == \"count\"'\n\
+         [filter.count]\ntype = 'lua'\nscript = 'count.lua'\nfrom = ['input.{name}']\n{more}"
+    )
+}
+
+/// A script that tells its version and its count for every message.
+fn script(dir: &Path, version: u32, on_message: &str) {
+    let text = format!(
+        "count = 0\nlocal version = {version}\nfunction process_message()\n{on_message}\ncount = count + 1\n\
+         inject_payload('txt', '', version .. ':' .. count)\nreturn 0\nend"
+    );
+    std::fs::write(dir.join("count.lua"), text).unwrap();
+}
+
+#[test]
+fn a_changed_script_goes_on_counting() {
+    let dir = tempfile::tempdir().unwrap();
+    script(dir.path(), 1, "");
+    let engine = start(dir.path(), &config("edit", ""));
+    board("edit").feed("a\nb\n");
+    assert_eq!(board("edit").wait_for(2), ["1:1", "1:2"]);
+    script(dir.path(), 2, "");
+    let report = engine.reload_changed_scripts();
+    let [(id, Change::Reloaded(carried))] = &report.changes[..] else { panic!("{report}") };
+    assert_eq!((id.as_str(), &carried.carried[..]), ("filter.count", &["count".to_string()][..]));
+    board("edit").feed("c\n");
+    assert_eq!(board("edit").wait_for(3)[2], "2:3");
+    assert_eq!(engine.reload_changed_scripts().changes, []);
+    engine.stop();
+}
+
+#[test]
+fn a_broken_script_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    script(dir.path(), 1, "");
+    let engine = start(dir.path(), &config("broken", ""));
+    board("broken").feed("a\n");
+    board("broken").wait_for(1);
+    script(dir.path(), 2, "this is not Lua");
+    let report = engine.reload_changed_scripts();
+    assert!(!report.succeeded());
+    assert!(
+        report.to_string().contains("filter.count: the old version runs on") && report.to_string().contains("count.lua:4:"),
+        "{report}"
+    );
+    board("broken").feed("b\n");
+    assert_eq!(board("broken").wait_for(2), ["1:1", "1:2"]);
+    engine.stop();
+}
+
+#[test]
+fn a_version_that_fails_on_probation_is_rolled_back_without_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    script(dir.path(), 1, "");
+    let engine = start(dir.path(), &config("probation", ""));
+    board("probation").feed("a\n");
+    board("probation").wait_for(1);
+    script(dir.path(), 2, "if read_message('Payload') == 'bad' then error('version 2 cannot take this') end");
+    std::thread::scope(|s| {
+        let reload = s.spawn(|| engine.reload_changed_scripts());
+        board("probation").feed("b\nbad\nc\n");
+        let report = reload.join().unwrap();
+        // Whether the messages came while on probation is a matter of time; either is right.
+        if !report.succeeded() {
+            assert!(report.to_string().contains("version 2 cannot take this"), "{report}");
+            assert_eq!(board("probation").wait_for(4), ["1:1", "1:2", "1:3", "1:4"]);
+        }
+    });
+    board("probation").feed("d\n");
+    board("probation").wait_for(4);
+    engine.stop();
+}
+
+#[test]
+fn plugins_come_and_go_while_messages_flow() {
+    let dir = tempfile::tempdir().unwrap();
+    script(dir.path(), 1, "");
+    let engine = start(dir.path(), &config("come", ""));
+    board("come").feed("a\n");
+    board("come").wait_for(1);
+    let more = "[output.more]\ntype = 'board'\nboard = 'come_more'\nfrom = ['input.come']\n";
+    let report = engine.reload(plan(dir.path(), &config("come", more))).unwrap();
+    assert_eq!(report.changes, [("output.more".to_string(), Change::Added)]);
+    board("come").feed("b\n");
+    assert_eq!(board("come_more").wait_for(1), ["b"]);
+    let report = engine.reload(plan(dir.path(), &config("come", ""))).unwrap();
+    assert_eq!(report.changes, [("output.more".to_string(), Change::Removed)]);
+    board("come").feed("c\n");
+    assert_eq!(board("come").wait_for(3), ["1:1", "1:2", "1:3"]);
+    // A changed input goes on where its predecessor stopped.
+    let changed = config("come", "").replacen("board = 'come'", "board = 'come'\nmax_record = '1KiB'", 1);
+    let report = engine.reload(plan(dir.path(), &changed)).unwrap();
+    assert_eq!(report.changes, [("input.come".to_string(), Change::Changed)]);
+    board("come").feed("d\n");
+    assert_eq!(board("come").wait_for(4)[3], "1:4");
+    engine.stop();
+}
+
+#[test]
+fn a_stuck_output_does_not_delay_the_reload_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    script(dir.path(), 1, "");
+    let stuck = "[output.stuck]\ntype = 'board'\nboard = 'hang'\nfrom = ['input.hanging']\nwhen_full = 'drop_oldest'\n";
+    board("hang").stuck.store(true, Relaxed);
+    let engine = start(dir.path(), &("[nilo]\ngrace = '1ms'\n".to_string() + &config("hanging", stuck)));
+    board("hanging").feed("a\n");
+    board("hanging").wait_for(1);
+    script(dir.path(), 2, "");
+    assert!(engine.reload_changed_scripts().succeeded());
+    board("hanging").feed("b\n");
+    assert_eq!(board("hanging").wait_for(2)[1], "2:2");
+    assert_eq!(engine.stop().undelivered, 2);
+}

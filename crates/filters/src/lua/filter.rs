@@ -1,0 +1,192 @@
+//! `lua`: a filter written in Lua, in Heka's sandbox API, under hard caps of memory, CPU, output
+//! and injection.
+//!
+//! For everything ad hoc: counting, rates, alerts, sessions. Not for what a native filter does
+//! already (`count`, `statsd_aggregate`): those cost a tenth. A script that breaks a limit is
+//! reported and started again with back-off; it cannot hurt the stream or its neighbours. Its
+//! globals are carried over reloads and restarts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use message::{Batch, BatchBuilder, Selection};
+use options::{Opt, Options, Problem};
+use plugin::{BuildCx, Carried, Example, Filter, FilterCx, FilterFailure, Gauge, Kind, Stability};
+use sandbox::{Family, Inject, Status};
+
+use super::{CONFIG, CPU, INSTRUCTIONS, Loaded, MEMORY, MODULES, OUTPUT, SCRIPT, STATE, load, sandbox_config};
+
+pub const KIND: Kind = Kind::filter("lua", Stability::Stable, build)
+    .summary("Computes over messages in a sandboxed Lua script, reloaded when its file changes.")
+    .doc(
+        "The script defines process_message(), called for each message, and usually timer_event(ns), called every `every` and once at an \
+         orderly stop. It reads the message with read_message(\"Fields[status]\") and sends results with inject_payload(type, name, text) or \
+         inject_message{Type = …, Payload = …, Fields = {…}}. Globals are its state: they are saved, and carried over a reload if the new \
+         version gives them the same initial value.",
+    )
+    .options(&[
+        SCRIPT,
+        Opt::duration("every").sample("\"5s\"").doc("How often timer_event(ns) is called. Default: only at an orderly stop."),
+        CONFIG,
+        MODULES,
+        MEMORY,
+        CPU,
+        INSTRUCTIONS,
+        OUTPUT,
+        Opt::integer("max_process_inject").default("1").doc("Messages one call of process_message may inject."),
+        Opt::integer("max_timer_inject").default("10").doc("Messages one call of timer_event may inject."),
+        STATE,
+    ])
+    .examples(&[Example {
+        title: "Count server errors and tell every five seconds",
+        toml: "match = 'Type == \"nginx.access\" && Fields[status] >= 500'\nscript = \"errors.lua\"\nevery = \"5s\"",
+    }]);
+
+struct LuaFilter {
+    name: String,
+    loaded: Loaded,
+    every: Option<Duration>,
+}
+
+fn build(o: &Options, cx: &BuildCx) -> Result<Box<dyn Filter>, Problem> {
+    let count = |name: &str| match usize::try_from(o.integer(name)) {
+        Ok(n) if n <= 100_000 => Ok(n),
+        _ => Err(o.problem(name, format!("`{name}` is out of range"), "expected 0 to 100000")),
+    };
+    let config = sandbox_config(o, cx, Family::Filter, count("max_process_inject")?, count("max_timer_inject")?);
+    let loaded = load(o, &config)?;
+    let every = o.get_duration("every");
+    if every.is_some() && !loaded.sandbox.has_timer_event() {
+        let problem = o.problem("every", "the script has no timer_event", "`every` says how often it is called");
+        return Err(problem.help("define function timer_event(ns) in the script, or remove `every`"));
+    }
+    Ok(Box::new(LuaFilter { name: format!("filter.{}", cx.name), loaded, every }))
+}
+
+impl LuaFilter {
+    fn failure(&mut self, at: usize, why: &sandbox::Failure) -> FilterFailure {
+        self.loaded.log_prints(&self.name);
+        FilterFailure { at, why: why.to_string() }
+    }
+}
+
+impl Filter for LuaFilter {
+    fn messages(
+        &mut self,
+        batch: &Arc<Batch>,
+        selection: &Selection,
+        out: &mut BatchBuilder,
+        cx: &FilterCx<'_>,
+    ) -> Result<(), FilterFailure> {
+        let _awake = sandbox::active();
+        let mut inject = Inject { builder: out, now_ns: cx.clock.now() };
+        let mut refused = 0;
+        for (nth, m) in batch.selected(selection).enumerate() {
+            match self.loaded.sandbox.process_message(m, &mut inject) {
+                Ok(Status::Ok) => {}
+                Ok(Status::Skipped(why) | Status::Failed(why)) => {
+                    refused += 1;
+                    if let Some(why) = why {
+                        log::debug!(target: &self.name, "process_message failed: {why}");
+                    }
+                }
+                Err(why) => {
+                    cx.meter.add_extra("process_message_failures", refused);
+                    return Err(self.failure(nth, &why));
+                }
+            }
+        }
+        cx.meter.add_extra("process_message_failures", refused);
+        self.loaded.log_prints(&self.name);
+        Ok(())
+    }
+
+    fn every(&self) -> Option<Duration> {
+        self.every
+    }
+
+    fn tick(&mut self, due: i64, last: bool, out: &mut BatchBuilder, cx: &FilterCx<'_>) -> Result<(), FilterFailure> {
+        let _awake = sandbox::active();
+        let mut inject = Inject { builder: out, now_ns: cx.clock.now() };
+        let outcome = self.loaded.sandbox.timer_event(due, last, &mut inject);
+        self.loaded.log_prints(&self.name);
+        outcome.map_err(|why| self.failure(0, &why))
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>, String> {
+        self.loaded.sandbox.save().map_err(|e| e.to_string())
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<Carried, String> {
+        let carried = self.loaded.sandbox.restore(saved).map_err(|e| e.to_string())?;
+        Ok(Carried { carried: carried.carried, reset: carried.reset, unsaved: carried.unsaved })
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.loaded.files()
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.loaded.gauges()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugin::{Clock, Meter};
+
+    fn filter(dir: &tempfile::TempDir, source: &str, options: &str) -> Result<Box<dyn Filter>, String> {
+        let path = dir.path().join("f.lua");
+        std::fs::write(&path, source).unwrap();
+        testkit::plugins::filter(&KIND, &format!("script = {path:?}\n{options}"))
+    }
+
+    fn three() -> Arc<Batch> {
+        let mut b = BatchBuilder::default();
+        for n in 1..=3 {
+            b.add().add_integer(b"n", n);
+        }
+        Arc::new(b.finish())
+    }
+
+    const SUM: &str = "sum = 0\nfunction process_message() sum = sum + read_message('Fields[n]') return 0 end\n\
+        function timer_event(ns) inject_payload('txt', 'sum', sum) end";
+
+    #[test]
+    fn sums_and_tells_at_the_tick() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut f = filter(&dir, SUM, "every = '1s'").unwrap();
+        let (clock, meter, mut out) = (Clock::standing(5), Meter::default(), BatchBuilder::default());
+        let cx = FilterCx { clock: &clock, meter: &meter };
+        let batch = three();
+        f.messages(&batch, &batch.all(), &mut out, &cx).unwrap();
+        f.tick(5, false, &mut out, &cx).unwrap();
+        assert_eq!(out.get(0).payload(), b"6");
+        let mut next = filter(&dir, SUM, "").unwrap();
+        assert_eq!(next.restore(&f.save().unwrap()).unwrap().carried, ["sum"]);
+    }
+
+    #[test]
+    fn a_failure_names_the_message_and_keeps_what_was_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = "function process_message() if read_message('Fields[n]') == 2 then error('no twos') end inject_payload('txt','',1) return 0 end";
+        let mut f = filter(&dir, source, "").unwrap();
+        let (clock, meter, mut out) = (Clock::standing(5), Meter::default(), BatchBuilder::default());
+        let batch = three();
+        let failure = f.messages(&batch, &batch.all(), &mut out, &FilterCx { clock: &clock, meter: &meter }).unwrap_err();
+        assert_eq!((failure.at, out.len()), (1, 1));
+        assert!(failure.why.contains("f.lua:1:") && failure.why.contains("no twos"), "{}", failure.why);
+    }
+
+    #[test]
+    fn problems_point_at_the_option() {
+        let dir = tempfile::tempdir().unwrap();
+        let err = |source, options| filter(&dir, source, options).err().unwrap();
+        assert!(err("function process_message( end", "").contains("f.lua:1:"));
+        assert!(err("function process_message() return 0 end", "every = '1s'").contains("has no timer_event"));
+        let missing = testkit::plugins::filter(&KIND, "script = '/nowhere/x.lua'").err().unwrap();
+        assert!(missing.starts_with("test.toml:1:10: cannot read /nowhere/x.lua"), "{missing}");
+    }
+}

@@ -1,0 +1,107 @@
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt::RxqOvfl};
+use options::unit::show_size;
+use socket2::SockRef;
+
+/// Datagrams taken at a time.
+const BATCH: usize = 64;
+
+/// No datagram is larger.
+const LARGEST: usize = 64 << 10;
+
+/// A UDP socket from which datagrams are taken many at a time.
+pub struct Datagrams {
+    socket: UdpSocket,
+    buffer: Vec<u8>,
+    /// The kernel's count of datagrams it had no room for, as last seen; it wraps.
+    drops: u32,
+}
+
+/// What one call took.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Taken {
+    pub datagrams: usize,
+    pub bytes: u64,
+    /// Datagrams the kernel lost since the last call.
+    pub dropped: u32,
+    /// There may be more to take.
+    pub more: bool,
+}
+
+impl Datagrams {
+    /// Binds and asks the kernel for a buffer; it may give less, which is logged.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn bind(listen: &str, receive_buffer: usize) -> io::Result<Datagrams> {
+        let socket = UdpSocket::bind(listen)?;
+        socket.set_nonblocking(true)?;
+        enlarge(&socket, listen, receive_buffer);
+        if let Err(e) = setsockopt(&socket, RxqOvfl, &1) {
+            log::info!("{listen}: the kernel does not tell how many datagrams it drops: {e}");
+        }
+        Ok(Datagrams { socket, buffer: vec![0; BATCH * LARGEST], drops: 0 })
+    }
+
+    /// # Errors
+    /// Those of the socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Takes datagrams that have arrived, without waiting.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub fn receive(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<Taken> {
+        let mut slices: Vec<_> = self.buffer.chunks_mut(LARGEST).map(|chunk| [IoSliceMut::new(chunk)]).collect();
+        // Headers are made for each call because the kernel overwrites the sizes in them.
+        let mut headers = MultiHeaders::<()>::preallocate(slices.len(), Some(cmsg_space!(u32)));
+        let received = match recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+            Ok(received) => received,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Taken::default()),
+            Err(e) => return Err(e.into()),
+        };
+        let (mut taken, mut drops) = (Taken::default(), self.drops);
+        for datagram in received {
+            taken.datagrams += 1;
+            taken.bytes += datagram.bytes as u64;
+            for cmsg in datagram.cmsgs().into_iter().flatten() {
+                if let ControlMessageOwned::RxqOvfl(n) = cmsg {
+                    drops = n;
+                }
+            }
+            // An empty datagram has no slice.
+            each(datagram.iovs().next().unwrap_or_default());
+        }
+        taken.dropped = drops.wrapping_sub(self.drops);
+        taken.more = taken.datagrams == BATCH;
+        self.drops = drops;
+        Ok(taken)
+    }
+}
+
+impl AsFd for Datagrams {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn enlarge(socket: &UdpSocket, listen: &str, size: usize) {
+    let socket = SockRef::from(socket);
+    let asked = show_size(size as u64);
+    match socket.set_recv_buffer_size(size).and_then(|()| socket.recv_buffer_size()) {
+        // The kernel doubles what it is asked for, to have room for its own.
+        Ok(given) if given / 2 < size => {
+            let given = show_size(given as u64 / 2);
+            log::warn!("{listen}: the kernel gives a buffer of {given}, not {asked}: raise the sysctl net.core.rmem_max");
+        }
+        Ok(_) => {}
+        Err(e) => log::warn!("{listen}: cannot set a buffer of {asked}: {e} (option `receive_buffer`)"),
+    }
+}

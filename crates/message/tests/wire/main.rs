@@ -1,0 +1,5 @@
+//! The wire format against a second implementation of it, and under arbitrary input.
+
+mod codec;
+mod framing;
+mod model;

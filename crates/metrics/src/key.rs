@@ -1,0 +1,135 @@
+use crate::Refused;
+
+/// Fields of metric and sample messages that are no tags. A tag of one of these names is written
+/// with `tag_` before it.
+pub const RESERVED_FIELDS: [&str; 4] = ["name", "value", "kind", "rate"];
+
+/// Between name and tags in a series' key. A cleaned name has none.
+const SEPARATOR: u8 = b'\n';
+
+/// Most bytes of name and tags: with the number of series it bounds what keys may take.
+const MAX_KEY: usize = 2048;
+const MAX_TAGS: usize = 64;
+
+/// Bytes that stay in a name: `[a-zA-Z0-9_.;=-]`.
+const CLEAN: [bool; 256] = {
+    let mut clean = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        clean[b] = (b as u8).is_ascii_alphanumeric() || matches!(b as u8, b'_' | b'-' | b'.' | b';' | b'=');
+        b += 1;
+    }
+    clean
+};
+
+/// The key of a series: the name as Etsy cleans it, then the tags in order without repetition.
+/// Built in `scratch` unless the name can be taken as it is.
+pub fn key<'k>(name: &'k [u8], tags: &'k [u8], scratch: &'k mut Vec<u8>) -> Result<&'k [u8], Refused> {
+    if name.len() + tags.len() > MAX_KEY {
+        return Err(Refused::TooLong);
+    }
+    if tags.is_empty() && name.iter().all(|b| CLEAN[usize::from(*b)]) {
+        return Ok(name);
+    }
+    scratch.clear();
+    clean(name, scratch);
+    add_tags(tags, scratch)?;
+    Ok(scratch)
+}
+
+/// Name and tags of a key.
+pub fn parts(key: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(SEPARATOR, key) {
+        Some(at) => (&key[..at], &key[at + 1..]),
+        None => (key, b""),
+    }
+}
+
+/// The tags of a sample or key, name and value; a tag without `:` has no value. Empty ones are
+/// passed over.
+pub fn tags(list: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    list.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty()).map(|tag| match memchr::memchr(b':', tag) {
+        Some(colon) => (&tag[..colon], Some(&tag[colon + 1..])),
+        None => (tag, None),
+    })
+}
+
+/// Whether a tag of this name needs `tag_` before it to be a field.
+pub fn is_reserved(tag: &[u8]) -> bool {
+    RESERVED_FIELDS.iter().any(|reserved| reserved.as_bytes() == tag)
+}
+
+/// Blanks become one `_`, `/` becomes `-`, other bytes that may not be in a name are dropped.
+fn clean(name: &[u8], into: &mut Vec<u8>) {
+    let mut blank = false;
+    for &byte in name {
+        let space = matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c);
+        match byte {
+            _ if space && !blank => into.push(b'_'),
+            b'/' => into.push(b'-'),
+            _ if CLEAN[usize::from(byte)] => into.push(byte),
+            _ => {}
+        }
+        blank = space;
+    }
+}
+
+fn add_tags(tags: &[u8], into: &mut Vec<u8>) -> Result<(), Refused> {
+    let each = || tags.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty());
+    let mut list = [&b""[..]; MAX_TAGS];
+    let (mut n, mut sorted) = (0, true);
+    for tag in each() {
+        if n == MAX_TAGS {
+            return Err(Refused::TooLong);
+        }
+        sorted &= n == 0 || list[n - 1] < tag;
+        list[n] = tag;
+        n += 1;
+    }
+    let list = &mut list[..n];
+    if !sorted {
+        list.sort_unstable();
+    }
+    let mut last = None;
+    for tag in list.iter() {
+        if last != Some(tag) {
+            into.push(if last.is_none() { SEPARATOR } else { b',' });
+            into.extend_from_slice(tag);
+        }
+        last = Some(tag);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(name: &str, tags: &str) -> String {
+        let mut scratch = Vec::new();
+        String::from_utf8_lossy(key(name.as_bytes(), tags.as_bytes(), &mut scratch).unwrap()).into_owned()
+    }
+
+    #[test]
+    fn names_are_cleaned_as_etsy_does() {
+        assert_eq!(made("a.b-c_d;e=f", ""), "a.b-c_d;e=f");
+        assert_eq!(made("a  b\tc / d", ""), "a_b_c_-_d");
+        assert_eq!(made("a/b(c)é!", ""), "a-bc");
+    }
+
+    #[test]
+    fn the_order_of_tags_does_not_matter() {
+        assert_eq!(made("x", "b:2,a:1"), "x\na:1,b:2");
+        assert_eq!(made("x", "a:1, b:2,,a:1"), made("x", "b:2,a:1"));
+        assert_eq!(made("x", ","), "x");
+        assert_eq!(parts(b"x\na:1,b:2"), (&b"x"[..], &b"a:1,b:2"[..]));
+    }
+
+    #[test]
+    fn keys_are_bounded() {
+        let mut scratch = Vec::new();
+        assert_eq!(key(&[b'a'; MAX_KEY + 1], b"", &mut scratch), Err(Refused::TooLong));
+        let many: Vec<u8> = (0..=MAX_TAGS).flat_map(|i| format!("t{i},").into_bytes()).collect();
+        assert_eq!(key(b"a", &many, &mut scratch), Err(Refused::TooLong));
+    }
+}

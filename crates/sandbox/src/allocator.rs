@@ -1,0 +1,150 @@
+//! Memory of one sandbox, counted to the byte.
+//!
+//! Lua asks for every byte through [`allocate`], which refuses what would pass the cap. Lua then
+//! collects garbage and asks once more; a second refusal is the error "not enough memory".
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr;
+
+use mlua::ffi::lua_State;
+
+use crate::vm::{Lua, Place};
+
+/// Bytes of the stack a new state begins with: 40 slots and 5 spare ones, 16 bytes each.
+const FIRST_STACK: usize = 45 * 16;
+
+pub(crate) struct Memory {
+    current: Cell<usize>,
+    max: Cell<usize>,
+    cap: Cell<usize>,
+    /// Set once the state is complete, so that a refusal can ask it where it is.
+    state: Cell<*mut lua_State>,
+    /// The block that holds the Lua stack, known as the second block of `lua_newstate`.
+    stack: Cell<*mut c_void>,
+    blocks: Cell<u64>,
+    refused: Cell<Option<Place>>,
+}
+
+impl Memory {
+    pub fn new(cap: usize) -> Memory {
+        Memory {
+            current: Cell::new(0),
+            max: Cell::new(0),
+            cap: Cell::new(cap),
+            state: Cell::new(ptr::null_mut()),
+            stack: Cell::new(ptr::null_mut()),
+            blocks: Cell::new(0),
+            refused: Cell::new(None),
+        }
+    }
+
+    pub fn current(&self) -> usize {
+        self.current.get()
+    }
+
+    pub fn max(&self) -> usize {
+        self.max.get()
+    }
+
+    pub fn cap(&self) -> usize {
+        self.cap.get()
+    }
+
+    pub fn set_cap(&self, cap: usize) {
+        self.cap.set(cap);
+    }
+
+    pub fn watch(&self, state: *mut lua_State) {
+        self.state.set(state);
+    }
+
+    /// Where the script was when memory was last refused since the last [`Memory::forget`].
+    pub fn refused(&self) -> Option<Place> {
+        self.refused.get()
+    }
+
+    pub fn forget(&self) {
+        self.refused.set(None);
+    }
+
+    fn refuse(&self, block: *mut c_void) {
+        let known = !self.state.get().is_null() && !self.stack.get().is_null();
+        // While the stack moves the state cannot be asked anything.
+        let place = if known && block != self.stack.get() {
+            // SAFETY: the state is live (it is asking for memory), and outside of moving its stack
+            // its call chain is whole. Asking for the place allocates and raises nothing.
+            unsafe { Lua::from_raw(self.state.get()) }.place()
+        } else {
+            Place::default()
+        };
+        self.refused.set(Some(place));
+    }
+
+    fn count(&self, old: *mut c_void, new: *mut c_void, size: usize, total: usize) {
+        self.current.set(total);
+        self.max.set(self.max.get().max(total));
+        if old.is_null() {
+            self.blocks.set(self.blocks.get() + 1);
+            if self.blocks.get() == 2 && size == FIRST_STACK {
+                self.stack.set(new);
+            }
+        } else if old == self.stack.get() {
+            self.stack.set(new);
+        }
+    }
+}
+
+/// The `lua_Alloc` of every sandbox; `memory` is its [`Memory`].
+///
+/// # Safety
+/// To be called by Lua only: `memory` points at a live [`Memory`], and `block` is null or a block
+/// of `old` bytes that came from here.
+pub(crate) unsafe extern "C" fn allocate(memory: *mut c_void, block: *mut c_void, old: usize, new: usize) -> *mut c_void {
+    // SAFETY: by contract; only shared references to it exist.
+    let memory = unsafe { &*memory.cast::<Memory>() };
+    let old = if block.is_null() { 0 } else { old }; // for a new block `old` tells its type
+    let rest = memory.current.get() - old;
+    if new == 0 {
+        // SAFETY: null or from `realloc` below.
+        unsafe { libc::free(block) };
+        memory.current.set(rest);
+        return ptr::null_mut();
+    }
+    if new > old && new > memory.cap.get().saturating_sub(rest) {
+        memory.refuse(block);
+        return ptr::null_mut();
+    }
+    // SAFETY: null or from an earlier call here.
+    let at = unsafe { libc::realloc(block, new) };
+    if !at.is_null() {
+        memory.count(block, at, new, rest + new);
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_is_exact_and_every_byte_is_given_back() {
+        let memory = Memory::new(100);
+        let ud = ptr::from_ref(&memory).cast_mut().cast::<c_void>();
+        // SAFETY: blocks are passed back with the sizes they were asked for.
+        unsafe {
+            let a = allocate(ud, ptr::null_mut(), 5, 60);
+            assert!(!a.is_null());
+            assert!(allocate(ud, ptr::null_mut(), 5, 41).is_null());
+            assert!(memory.refused().is_some());
+            let b = allocate(ud, ptr::null_mut(), 5, 40);
+            assert!(!b.is_null());
+            assert_eq!(memory.current(), 100);
+            let a = allocate(ud, a, 60, 10);
+            assert_eq!((memory.current(), memory.max()), (50, 100));
+            allocate(ud, a, 10, 0);
+            allocate(ud, b, 40, 0);
+        }
+        assert_eq!(memory.current(), 0);
+    }
+}

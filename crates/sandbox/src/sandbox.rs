@@ -1,0 +1,308 @@
+use std::collections::HashMap;
+use std::ffi::{CString, c_char, c_int};
+
+use message::{BatchBuilder, MessageRef, Messages};
+use mlua::ffi;
+
+use crate::failure::Entry;
+use crate::globals::push_globals;
+use crate::hash::{ABSENT, ValueHash};
+use crate::host::{Current, Host};
+use crate::state::State;
+use crate::vm::{Lua, REGISTRY, Raised};
+use crate::watchdog::{Worker, thread_cpu_ns};
+use crate::{Carried, Failure, FailureKind, Gauge, LoadError, ModuleFile, SandboxConfig, Script, Usage, restore, snapshot, source};
+
+/// One call in so many is measured.
+const SAMPLE: u64 = 128;
+
+/// What `process_message` said of a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// 0
+    Ok,
+    /// −2: no output, and no error.
+    Skipped(Option<String>),
+    /// Any other negative number: this message failed, the script goes on.
+    Failed(Option<String>),
+}
+
+/// What a call may inject into. What a failed call injected is taken out again; what was injected
+/// by a call that returned a negative status stays. Hops are the caller's to set.
+pub struct Inject<'a> {
+    /// Injected messages are added at its end.
+    pub builder: &'a mut BatchBuilder,
+    /// The time, in nanoseconds since the UNIX epoch.
+    pub now_ns: i64,
+}
+
+/// A Lua script with limits. It belongs to the thread that made it.
+pub struct Sandbox {
+    state: State,
+    process: c_int,
+    timer: Option<c_int>,
+    /// Hash of each global after loading.
+    initial: HashMap<Vec<u8>, u64>,
+    calls: u64,
+    cpu: Gauge,
+    inject: Gauge,
+    snapshot: Gauge,
+}
+
+impl Sandbox {
+    /// Compiles a script and runs its main part.
+    ///
+    /// # Errors
+    /// The text is refused (too long, bytecode, `<close>`), does not compile, breaks a limit or
+    /// raises an error while it loads, or defines no `process_message`.
+    pub fn new(script: &Script, config: &SandboxConfig) -> Result<Sandbox, LoadError> {
+        let file = script.name();
+        source::check(&script.source).map_err(|r| LoadError {
+            message: match r.line {
+                Some(line) => format!("{file}:{line}: {}", r.why),
+                None => format!("{file}: {}", r.why),
+            },
+            line: r.line,
+        })?;
+        let failed = |message: String| LoadError::located(&file, message);
+        let starved = |raised: Raised| {
+            let hint = if raised.out_of_memory { ". Raise memory_limit." } else { "" };
+            failed(format!("{file}: {}{hint}", raised.message))
+        };
+        let worker = Worker::current().map_err(|e| failed(format!("{file}: cannot start the watchdog: {e}")))?;
+        let state = State::new(Host::new(config, worker)).map_err(starved)?;
+        compile(state.lua, &file, &script.source).map_err(|raised| match raised.out_of_memory {
+            true => starved(raised),
+            false => failed(explain(raised.message)),
+        })?;
+        state.run(Entry::Load, 0, 0).map_err(|f| failed(f.message))?;
+        let mut entries = [0, 0];
+        state.lua.protected(&mut entries, find_entries).map_err(starved)?;
+        let [process, timer] = entries;
+        if process == 0 {
+            return Err(failed(format!("{file}: process_message() function was not found")));
+        }
+        let initial = initial_hashes(state.lua);
+        let limits = &config.limits;
+        Ok(Sandbox {
+            cpu: Gauge::capped(u64::try_from(limits.cpu.as_nanos()).unwrap_or(u64::MAX)),
+            inject: Gauge::capped(limits.process_inject as u64),
+            snapshot: Gauge::capped(limits.state as u64),
+            state,
+            process,
+            timer: (timer != 0).then_some(timer),
+            initial,
+            calls: 0,
+        })
+    }
+
+    /// Gives the script a message to read.
+    pub fn process_message(&mut self, m: MessageRef<'_>, inject: &mut Inject<'_>) -> Result<Status, Failure> {
+        // SAFETY: only the lifetime changes; `call` forgets the message before it returns.
+        let m = unsafe { std::mem::transmute::<MessageRef<'_>, MessageRef<'static>>(m) };
+        self.process(Current::Read(m), inject.builder.messages(), inject.now_ns)
+    }
+
+    /// Gives the script the message at `index` to read and change; what it injects is added to the
+    /// same messages. For decoders and transforms, between `BatchBuilder::parts` and the next message.
+    /// Changes stay when the call fails: the caller drops or rejects the message.
+    pub fn process_message_mut(&mut self, messages: &mut Messages, raw: &[u8], index: usize, now_ns: i64) -> Result<Status, Failure> {
+        if index >= messages.len() {
+            return Err(Failure { kind: FailureKind::Error, message: format!("no message {index} of {}", messages.len()) });
+        }
+        let messages: *mut Messages = messages;
+        self.process(Current::Write { messages, raw, index }, messages, now_ns)
+    }
+
+    /// Whether the script has a `timer_event` function.
+    pub fn has_timer_event(&self) -> bool {
+        self.timer.is_some()
+    }
+
+    /// A tick that was due at `ns`. Does nothing when the script has no `timer_event`.
+    pub fn timer_event(&mut self, ns: i64, shutdown: bool, inject: &mut Inject<'_>) -> Result<(), Failure> {
+        let Some(timer) = self.timer else { return Ok(()) };
+        let max = self.state.host.config.limits.timer_inject;
+        self.call(Current::None, inject.builder.messages(), inject.now_ns, max, |s| {
+            s.state.lua.raw_geti(REGISTRY, i64::from(timer));
+            s.state.lua.push_integer(ns);
+            s.state.lua.push_bool(shutdown);
+            s.state.run(Entry::TimerEvent, 2, 0)
+        })
+    }
+
+    /// What an encoder's `inject_payload` made of the last message, if it called it.
+    pub fn take_encoded(&mut self) -> Option<Vec<u8>> {
+        self.state.host.encoded.take()
+    }
+
+    /// Lines the script printed since the last time, and the number of lines beyond those kept.
+    pub fn take_log(&mut self) -> (Vec<String>, u64) {
+        (self.state.host.log.take(), self.state.host.log_dropped.take())
+    }
+
+    /// The module files the script has loaded so far, each with the hash of its content.
+    pub fn files(&self) -> Vec<ModuleFile> {
+        self.state.host.files.borrow().clone()
+    }
+
+    pub fn usage(&self) -> Usage {
+        let memory = &self.state.memory;
+        Usage {
+            memory: Gauge { current: memory.current() as u64, max: memory.max() as u64, cap: memory.cap() as u64 },
+            cpu: self.cpu,
+            output: self.state.host.output.get(),
+            inject: self.inject,
+            state: self.snapshot,
+        }
+    }
+
+    /// The globals the script has changed since it was loaded, as bytes for [`Sandbox::restore`].
+    ///
+    /// # Errors
+    /// They take more than `state_limit`, or more memory than is there.
+    pub fn save(&mut self) -> Result<Vec<u8>, Failure> {
+        let limit = self.state.host.config.limits.state;
+        let saved = self.with_more_memory(|s| snapshot::save(s.state.lua, &s.initial, limit));
+        if let Ok(bytes) = &saved {
+            self.snapshot.set(bytes.len() as u64);
+        }
+        saved
+    }
+
+    /// Carries over what [`Sandbox::save`] of an earlier run or version of the script returned.
+    /// A global is carried if it had changed since load, and was loaded with the same value
+    /// there and here.
+    ///
+    /// # Errors
+    /// The bytes are no snapshot (nothing is changed then), or memory ran out half-way: make a new sandbox.
+    pub fn restore(&mut self, saved: &[u8]) -> Result<Carried, Failure> {
+        self.with_more_memory(|s| restore::restore(s.state.lua, &s.initial, saved))
+    }
+
+    /// Saving and restoring must not fail for want of the memory they take themselves.
+    fn with_more_memory<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let cap = self.state.memory.cap();
+        self.state.memory.set_cap(cap.saturating_add(cap / 2).saturating_add(self.state.host.config.limits.state));
+        let done = work(self);
+        self.state.memory.set_cap(cap);
+        done
+    }
+
+    fn process(&mut self, current: Current, target: *mut Messages, now_ns: i64) -> Result<Status, Failure> {
+        let max = self.state.host.config.limits.process_inject;
+        self.call(current, target, now_ns, max, |s| {
+            s.state.lua.raw_geti(REGISTRY, i64::from(s.process));
+            s.state.run(Entry::ProcessMessage, 0, 2)?;
+            let status = status(s.state.lua);
+            s.state.lua.set_top(1);
+            status
+        })
+    }
+
+    /// Sets a call's context up, makes the call and clears the context away.
+    fn call<T>(
+        &mut self,
+        current: Current,
+        target: *mut Messages,
+        now_ns: i64,
+        max_inject: usize,
+        call: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let host = self.state.host.clone();
+        // SAFETY: the caller holds the messages mutably for the length of this function.
+        let before = unsafe { (*target).len() };
+        let payload = host.output.get().current as usize;
+        host.current.set(current);
+        host.target.set(target);
+        host.now_ns.set(now_ns);
+        host.injected.set(0);
+        host.stored.set(0);
+        host.max_inject.set(max_inject);
+        if host.config.family == crate::Family::Encoder {
+            host.encoded.take();
+        }
+        let sampled = self.calls.is_multiple_of(SAMPLE).then(thread_cpu_ns);
+        self.calls += 1;
+        let outcome = call(self);
+        if let Some(start) = sampled {
+            self.cpu.set(thread_cpu_ns() - start);
+        }
+        host.current.set(Current::None);
+        host.target.set(std::ptr::null_mut());
+        self.inject.cap = max_inject as u64;
+        self.inject.set(host.injected.get() as u64);
+        if let Err(failure) = &outcome {
+            // SAFETY: as above.
+            unsafe { (*target).truncate(before) };
+            host.payload.borrow_mut().truncate(payload);
+            if failure.kind == FailureKind::Cpu {
+                self.cpu.set(host.worker.used());
+            }
+        }
+        outcome
+    }
+}
+
+/// Reads what `process_message` returned, at indices 2 and 3.
+fn status(lua: Lua) -> Result<Status, Failure> {
+    let bad = |message: &str| Err(Failure { kind: FailureKind::BadReturn, message: message.into() });
+    let Some(code) = lua.integer(2) else { return bad("process_message() must return a numeric status code") };
+    let text = lua.type_(3);
+    if text != ffi::LUA_TNIL && text != ffi::LUA_TSTRING {
+        return bad("process_message() must return a nil or string error message");
+    }
+    let text = || lua.bytes(3).map(|t| String::from_utf8_lossy(t).into_owned());
+    match code {
+        0 => Ok(Status::Ok),
+        -2 => Ok(Status::Skipped(text())),
+        ..0 => Ok(Status::Failed(text())),
+        1.. => Err(Failure { kind: FailureKind::Fatal, message: text().unwrap_or_else(|| format!("process_message() returned {code}")) }),
+    }
+}
+
+/// Compiles the script and leaves it on the stack.
+fn compile(lua: Lua, file: &str, source: &[u8]) -> Result<(), Raised> {
+    let name = CString::new(format!("@{file}")).unwrap_or_default();
+    // SAFETY: live state, valid text and name. Loading reports errors, it does not raise.
+    match unsafe { ffi::luaL_loadbufferx(lua.raw(), source.as_ptr().cast::<c_char>(), source.len(), name.as_ptr(), c"t".as_ptr()) } {
+        ffi::LUA_OK => Ok(()),
+        status => Err(lua.take_error(status)),
+    }
+}
+
+/// Adds the way out to errors that a script for 5.1 meets.
+fn explain(message: String) -> String {
+    if message.contains("invalid escape sequence") {
+        return format!("{message} (Lua 5.1 read an unknown escape as the character itself; write that, or \\\\ for a backslash)");
+    }
+    message
+}
+
+/// Makes registry references to the functions the host calls; 0 for one that is missing.
+fn find_entries(lua: Lua, entries: &mut [c_int; 2]) {
+    push_globals(lua);
+    for (entry, name) in entries.iter_mut().zip(["process_message", "timer_event"]) {
+        if lua.raw_field(1, name) == ffi::LUA_TFUNCTION {
+            *entry = lua.make_ref(REGISTRY);
+        } else {
+            lua.pop(1);
+        }
+    }
+}
+
+fn initial_hashes(lua: Lua) -> HashMap<Vec<u8>, u64> {
+    let mut hashes = HashMap::new();
+    push_globals(lua);
+    let globals = lua.top();
+    lua.push_nil();
+    while lua.next(globals) != 0 {
+        let hash = ValueHash::default().of(lua, -1);
+        if let (Some(name), true) = (lua.bytes(-2), hash != ABSENT) {
+            hashes.insert(name.to_vec(), hash);
+        }
+        lua.pop(1);
+    }
+    lua.pop(1);
+    hashes
+}

@@ -1,0 +1,8 @@
+//! The sandbox as its users see it.
+
+mod api;
+mod dialect;
+mod limits;
+mod modules;
+mod state;
+mod support;
