@@ -269,11 +269,11 @@ impl Engine {
     /// Stops in order: inputs, then filters with a last tick, then outputs once they have delivered
     /// what is queued, or when the time for that is over. Then checkpoints are written down.
     pub fn stop(mut self) -> Summary {
-        let grace = self.lock().plan.globals.grace;
+        let plan = self.lock().plan.clone();
         self.stop_inputs();
         self.stop_filters();
-        let undelivered = self.stop_outputs(grace);
-        let status = self.status();
+        let undelivered = self.stop_outputs(plan.globals.grace);
+        let status = self.last_status(&plan);
         if let Some((stop, thread)) = self.housekeeper.take() {
             stop.ask();
             let _ = thread.join();
@@ -282,6 +282,16 @@ impl Engine {
             save_checkpoints(state, &self.lock().trackers);
         }
         Summary { status, undelivered }
+    }
+
+    /// Of everything the plan had, when nothing runs any more.
+    fn last_status(&self, plan: &Plan) -> Status {
+        let running = self.lock();
+        let of = |(id, kind): (&str, &plugin::Kind)| {
+            let standing = running.standings.get(id)?;
+            Some(PluginStatus::new(id, kind.name, &standing.shared, &standing.meter, (0, 0)))
+        };
+        Status { generation: self.generation.load(Ordering::Relaxed), plugins: plan.plugins().filter_map(of).collect() }
     }
 
     fn stop_inputs(&self) {

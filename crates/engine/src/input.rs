@@ -66,9 +66,7 @@ fn supervise(seed: &InputSeed, stop: &Stop, transforms: &Arc<AtomicU64>) {
     let Standing { meter, shared } = &seed.standing;
     loop {
         shared.set_state("running");
-        let before = Clock::thread_cpu();
         let outcome = contained(|| run(seed, stop, transforms)).unwrap_or_else(|panic| Err(Fatal(panic)));
-        meter.add(Counter::CpuNs, (Clock::thread_cpu() - before).as_nanos() as u64);
         let Err(why) = outcome else { break };
         meter.add(Counter::Failed, 1);
         let pause = back_off.failed(clock.steady());

@@ -45,7 +45,11 @@ pub(crate) struct EngineIntake {
     streams: Vec<Option<Stream>>,
     transforms: Transforms,
     defaults: Defaults,
+    /// Counted here and told once a batch.
     bytes: u64,
+    received: u64,
+    /// CPU time of this thread that is accounted for already.
+    cpu: Duration,
     said_reject: Option<Duration>,
 }
 
@@ -112,6 +116,8 @@ impl EngineIntake {
             transforms: Transforms { chain: Vec::new(), made: 0, wanted: transforms },
             defaults: Defaults::default(),
             bytes: 0,
+            received: 0,
+            cpu: Clock::thread_cpu(),
             said_reject: None,
             clock: Clock::real(),
             plan,
@@ -221,6 +227,8 @@ impl EngineIntake {
                 self.standing.meter.add(Counter::Dropped, 1);
             }
         }
+        // The splitter forgets what it has seen of these bytes.
+        let _ = stream.splitter.split(&self.builder.raw()[at..], true);
         self.standing.meter.add_extra("oversized_bytes", rest as u64);
         at + rest
     }
@@ -246,7 +254,7 @@ impl EngineIntake {
         let (raw, messages) = self.builder.parts();
         let before = messages.len();
         let record = Record::new(&raw[at..at + len], Text::raw(at, len));
-        self.standing.meter.add(Counter::Received, 1);
+        self.received += 1;
         if let Err(reject) = stream.decoder.decode(record, messages, &DecodeCx { now }) {
             messages.truncate(before);
             return self.refuse(at, len, &reject, now);
@@ -328,7 +336,7 @@ impl EngineIntake {
     /// Closes the batch and routes it.
     fn hand_on(&mut self) {
         self.opened = None;
-        self.standing.meter.add(Counter::Bytes, std::mem::take(&mut self.bytes));
+        self.account();
         if self.builder.is_empty() && self.builder.spans().is_empty() && self.rejects.is_empty() {
             return;
         }
@@ -343,6 +351,15 @@ impl EngineIntake {
         if self.can_wait {
             self.tracker.wait_below(self.window, &self.stop);
         }
+    }
+
+    fn account(&mut self) {
+        let meter = &self.standing.meter;
+        meter.add(Counter::Bytes, std::mem::take(&mut self.bytes));
+        meter.add(Counter::Received, std::mem::take(&mut self.received));
+        let cpu = Clock::thread_cpu();
+        meter.add(Counter::CpuNs, (cpu - self.cpu).as_nanos() as u64);
+        self.cpu = cpu;
     }
 
     fn add(&mut self, id: StreamId, bytes: &[u8]) -> usize {
@@ -487,7 +504,7 @@ impl Intake for EngineIntake {
         self.refresh_transforms();
         let first = self.builder.len();
         make(self.builder.messages());
-        self.standing.meter.add(Counter::Received, (self.builder.len() - first) as u64);
+        self.received += (self.builder.len() - first) as u64;
         let now = self.clock.now();
         self.complete(None, first, None, now);
         self.opened.get_or_insert_with(|| self.clock.steady());

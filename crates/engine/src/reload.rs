@@ -41,28 +41,31 @@ impl Report {
     }
 }
 
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Added => f.write_str("added"),
+            Change::Removed => f.write_str("removed"),
+            Change::Changed => f.write_str("changed"),
+            Change::Kept(why) => write!(f, "the old version runs on: {why}"),
+            Change::Reloaded(carried) => {
+                f.write_str("reloaded")?;
+                let lists = [("carried over", &carried.carried), ("reset", &carried.reset), ("not saved", &carried.unsaved)];
+                for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+                    write!(f, "; {what}: {}", names.join(", "))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.changes.is_empty() {
             writeln!(f, "nothing changed")?;
         }
-        for (id, change) in &self.changes {
-            match change {
-                Change::Added => writeln!(f, "{id}: added")?,
-                Change::Removed => writeln!(f, "{id}: removed")?,
-                Change::Changed => writeln!(f, "{id}: changed")?,
-                Change::Kept(why) => writeln!(f, "{id}: the old version runs on: {why}")?,
-                Change::Reloaded(carried) => {
-                    write!(f, "{id}: reloaded")?;
-                    let lists = [("carried over", &carried.carried), ("reset", &carried.reset), ("not saved", &carried.unsaved)];
-                    for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
-                        write!(f, "; {what}: {}", names.join(", "))?;
-                    }
-                    writeln!(f)?;
-                }
-            }
-        }
-        Ok(())
+        self.changes.iter().try_for_each(|(id, change)| writeln!(f, "{id}: {change}"))
     }
 }
 

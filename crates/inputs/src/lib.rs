@@ -4,8 +4,8 @@ use plugin::Kind;
 
 mod datagrams;
 
-pub mod stdin;
 pub mod statsd;
+pub mod stdin;
 pub mod tail;
 pub mod tcp;
 pub mod udp;

@@ -41,6 +41,7 @@ impl Text {
     }
 
     /// The `len` bytes from `start` of this text, itself a text of the same batch.
+    #[inline]
     pub fn slice(self, start: usize, len: usize) -> Text {
         assert!(start + len <= self.len());
         Text { at: self.at + start as u32, len: len as u32 }

@@ -80,6 +80,7 @@ pub enum Datum {
 }
 
 impl Datum {
+    #[inline]
     pub fn type_(self) -> ValueType {
         match self {
             Datum::String(_) => ValueType::String,
@@ -90,6 +91,7 @@ impl Datum {
         }
     }
 
+    #[inline]
     pub(crate) fn to_bits(self) -> u64 {
         match self {
             Datum::String(t) | Datum::Bytes(t) => t.to_bits(),

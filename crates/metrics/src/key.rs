@@ -28,11 +28,17 @@ pub fn key<'k>(name: &'k [u8], tags: &'k [u8], scratch: &'k mut Vec<u8>) -> Resu
     if name.len() + tags.len() > MAX_KEY {
         return Err(Refused::TooLong);
     }
-    if tags.is_empty() && name.iter().all(|b| CLEAN[usize::from(*b)]) {
+    // Without a branch at each byte: names are clean as a rule.
+    let is_clean = name.iter().fold(true, |clean, b| clean & CLEAN[usize::from(*b)]);
+    if tags.is_empty() && is_clean {
         return Ok(name);
     }
     scratch.clear();
-    clean(name, scratch);
+    if is_clean {
+        scratch.extend_from_slice(name);
+    } else {
+        clean(name, scratch);
+    }
     add_tags(tags, scratch)?;
     Ok(scratch)
 }
@@ -76,29 +82,40 @@ fn clean(name: &[u8], into: &mut Vec<u8>) {
 
 fn add_tags(tags: &[u8], into: &mut Vec<u8>) -> Result<(), Refused> {
     let each = || tags.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty());
+    let start = into.len();
+    // Many clients send tags in this order already.
+    let (mut last, mut n): (&[u8], usize) = (b"", 0);
+    let sorted = each().all(|tag| {
+        let ascending = last < tag && n < MAX_TAGS;
+        push(tag, start, into);
+        (last, n) = (tag, n + 1);
+        ascending
+    });
+    if sorted {
+        return Ok(());
+    }
+    into.truncate(start);
     let mut list = [&b""[..]; MAX_TAGS];
-    let (mut n, mut sorted) = (0, true);
+    let mut n = 0;
     for tag in each() {
-        if n == MAX_TAGS {
-            return Err(Refused::TooLong);
-        }
-        sorted &= n == 0 || list[n - 1] < tag;
-        list[n] = tag;
+        *list.get_mut(n).ok_or(Refused::TooLong)? = tag;
         n += 1;
     }
-    let list = &mut list[..n];
-    if !sorted {
-        list.sort_unstable();
-    }
-    let mut last = None;
-    for tag in list.iter() {
-        if last != Some(tag) {
-            into.push(if last.is_none() { SEPARATOR } else { b',' });
-            into.extend_from_slice(tag);
+    list[..n].sort_unstable();
+    let mut last: &[u8] = b"";
+    for tag in &list[..n] {
+        if last != *tag {
+            push(tag, start, into);
         }
-        last = Some(tag);
+        last = tag;
     }
     Ok(())
+}
+
+/// Appends a tag to those from `start` on.
+fn push(tag: &[u8], start: usize, into: &mut Vec<u8>) {
+    into.push(if into.len() == start { SEPARATOR } else { b',' });
+    into.extend_from_slice(tag);
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ impl<'b> Record<'b> {
 
     /// A part of the record as a text of the batch, without copying. `part` must be a slice of
     /// [`Record::bytes`].
+    #[inline]
     pub fn text(&self, part: &[u8]) -> Text {
         if part.is_empty() {
             return Text::EMPTY;

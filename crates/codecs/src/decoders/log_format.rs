@@ -241,7 +241,7 @@ impl Writer<'_> {
 
     #[inline]
     fn add(&mut self, name: usize, representation: Text, value: Datum) {
-        self.message.add_field(self.texts[name], representation, value.type_(), &[value]);
+        self.message.add_in(self.texts[name], representation, value);
     }
 
     /// The representation of an address; none for the name of a host or a socket.

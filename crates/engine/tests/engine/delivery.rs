@@ -44,7 +44,7 @@ fn a_refusing_world_delays_and_loses_nothing() {
 #[test]
 fn a_reject_becomes_a_message_for_those_who_name_it() {
     let dir = tempfile::tempdir().unwrap();
-    let dead = "[output.dead]\ntype = 'board'\nboard = 'dead'\nmatch = 'Type == \"nilometer.reject\"'\nencoder = 'letter'\n\
+    let dead = "[output.dead]\ntype = 'board'\nboard = 'dead'\nmatch = 'Type == \"nilometer.reject\" && Fields[plugin] == \"output.letters\"'\nencoder = 'letter'\n\
         [encoder.letter]\ntype = 'line'\ntemplate = '{plugin}: {reason}: {Payload}'\n[output.every]\ntype = 'board'\nboard = 'every'\nmatch = 'TRUE'\n";
     let engine = start(dir.path(), &(pipe("letters", "") + dead));
     board("letters").feed("fine\nunwelcome\nfine too\n");
@@ -110,4 +110,22 @@ fn filters_in_a_ring_neither_deadlock_nor_run_for_ever() {
     until("acknowledgement of the whole tree", || board("ring").settled.load(Relaxed));
     assert_eq!(engine.stop().undelivered, 0);
     assert_eq!(board("ring").written.lock().unwrap().len(), lines * 15);
+}
+
+#[test]
+fn a_record_over_the_limit_is_cut_or_dropped_and_the_next_one_is_whole() {
+    for (policy, expected) in [("cut", vec!["short", "xxxxxxxxxxxxxxxx", "next"]), ("drop", vec!["short", "next"])] {
+        let dir = tempfile::tempdir().unwrap();
+        let name = format!("oversize_{policy}");
+        let toml = pipe(&name, "").replacen("type", &format!("max_record = '16B'\noversize = '{policy}'\ntype"), 1);
+        let engine = start(dir.path(), &toml);
+        board(&name).feed("short\n");
+        board(&name).wait_for(1);
+        // Longer than what is fed at once, so that it comes in several reads.
+        board(&name).feed(&("x".repeat(200_000) + "\nnext\n"));
+        assert_eq!(board(&name).wait_for(expected.len()), expected, "{policy}");
+        let status = engine.stop().status;
+        let input = status.plugins.iter().find(|p| p.id.starts_with("input")).unwrap();
+        assert!(input.counters.contains(&("oversized_records", 1)), "{input:?}");
+    }
 }

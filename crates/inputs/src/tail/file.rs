@@ -1,15 +1,15 @@
 //! One file that is followed, from its first byte to its last, under whatever name.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Seek, SeekFrom};
-use std::os::unix::fs::{DirEntryExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use message::StreamId;
 use plugin::InputCx;
 
-use super::identity::{FileId, Head};
+use super::identity::{Check, FileId, Head};
 use super::watch::Watched;
 
 /// Bytes one file is read before it is the next one's turn.
@@ -36,6 +36,7 @@ pub struct Followed {
     /// Since when no wanted name leads to it any more.
     pub left: Option<Duration>,
     pub last_read: Duration,
+    /// By age, among files of one origin.
     pub serial: u64,
     pub watched: Option<Watched>,
     /// The largest size seen: what is lost when it is truncated.
@@ -52,10 +53,8 @@ pub fn stamp(meta: &Metadata) -> (u64, i64, i64) {
 impl Followed {
     /// Reads until the end or for one turn; returns the bytes read.
     ///
-    /// Before it reads, it makes sure that the file still begins as it did. That notices a file
-    /// that was truncated and has grown beyond the position since. It cannot notice one that
-    /// begins with the same bytes as before, nor a truncation and regrowth within the moment
-    /// between this check and the reads of the same turn.
+    /// After each read it makes sure that the file still begins as it did. That notices a file that
+    /// was truncated and has grown beyond the position since, unless it begins with the same bytes.
     pub fn turn(&mut self, cx: &mut InputCx<'_>) -> io::Result<u64> {
         let Some(file) = self.handle.take() else { return Err(ErrorKind::NotFound.into()) };
         self.at_end = false;
@@ -65,28 +64,25 @@ impl Followed {
     }
 
     fn read(&mut self, file: &File, cx: &mut InputCx<'_>) -> io::Result<u64> {
-        if !self.head.leads(file)? {
-            self.restart(file, cx)?;
-        }
         let mut total = 0;
         while total < TURN && !cx.stop.asked() {
-            let n = match cx.intake.read(self.stream, &mut &*file) {
+            let mut reader = Reader { file, position: self.position, head: &mut self.head, check: Check::Same };
+            let n = match cx.intake.read(self.stream, &mut reader) {
                 Ok(n) => n as u64,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
             };
-            if n == 0 {
-                if file.metadata()?.len() < self.position {
-                    self.restart(file, cx)?;
-                    continue;
-                }
+            let check = reader.check;
+            (self.position, total) = (self.position + n, total + n);
+            if check == Check::Grown {
+                // At once, so that no position is kept beside a proof that covers less than was read.
+                self.identify(cx);
+            }
+            if check == Check::Other || n == 0 && file.metadata()?.len() < self.position {
+                self.restart(file, cx)?;
+            } else if n == 0 {
                 self.at_end = true;
                 break;
-            }
-            (self.position, total) = (self.position + n, total + n);
-            // At once, so that no position is kept beside a proof that covers less than was read.
-            if self.head.grow(file)? {
-                self.identify(cx);
             }
         }
         if total > 0 {
@@ -98,7 +94,7 @@ impl Followed {
 
     /// The file was truncated: from the start again. What was read and has no end yet is a record
     /// of its own, as nothing will ever complete it.
-    fn restart(&mut self, mut file: &File, cx: &mut InputCx<'_>) -> io::Result<()> {
+    fn restart(&mut self, file: &File, cx: &mut InputCx<'_>) -> io::Result<()> {
         let lost = self.size.saturating_sub(self.position);
         log::info!(
             "input {}: {} was truncated, it is read from the start ({lost} bytes were not read)",
@@ -107,7 +103,6 @@ impl Followed {
         );
         cx.meter.add_extra("truncations", 1);
         cx.meter.add_extra("abandoned_bytes", lost);
-        file.seek(SeekFrom::Start(0))?;
         self.head = Head::read(file)?;
         (self.position, self.size) = (0, 0);
         cx.intake.end_of_stream(self.stream);
@@ -118,14 +113,17 @@ impl Followed {
     }
 
     fn identify(&self, cx: &mut InputCx<'_>) {
-        cx.intake.identify(self.stream, &self.key, &self.head.identity(&self.path));
+        cx.intake.identify(self.stream, &self.key, &self.head.identity(&self.origin));
     }
 
     /// It was found at `path`. True when there may be something to read.
     pub fn found(&mut self, path: &Path, meta: &Metadata, cx: &mut InputCx<'_>) -> bool {
         self.left = None;
-        if self.path != path {
-            self.path = path.to_path_buf();
+        let elsewhere = self.origin.parent() != path.parent();
+        self.path = path.to_path_buf();
+        if elsewhere {
+            // After a restart it is looked for in the directory of its origin.
+            self.origin = path.to_path_buf();
             self.identify(cx);
         }
         self.size = self.size.max(meta.len());
@@ -133,18 +131,37 @@ impl Followed {
         before != self.stamp || meta.len() != self.position
     }
 
-    /// Opens the file again, at its position, wherever it is now.
+    /// Opens the file again, wherever it is now.
     pub fn reopen(&mut self) -> io::Result<()> {
-        let mut file = match open(&self.path)? {
-            // The name first: a file that was truncated meanwhile is still the same.
+        self.handle = Some(match open(&self.path)? {
+            // By its id alone: a file that was truncated meanwhile is still the same.
             Some((file, meta)) if FileId::of(&meta) == self.id => file,
             _ => {
-                locate(&self.path, self.id.inode, |id, _, file| Ok(id == self.id && self.head.leads(file)?))?.ok_or(ErrorKind::NotFound)?.1
+                let is = |id, _: &Path, file: &File| Ok(id == self.id && self.head.clone().check(file)? != Check::Other);
+                locate(&self.path, self.id.inode, is)?.ok_or(ErrorKind::NotFound)?.1
             }
-        };
-        file.seek(SeekFrom::Start(self.position))?;
-        self.handle = Some(file);
+        });
         Ok(())
+    }
+}
+
+/// Reads a block, and then looks whether that can have been the file's own.
+struct Reader<'a> {
+    file: &'a File,
+    position: u64,
+    head: &'a mut Head,
+    check: Check,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buf, self.position)?;
+        self.check = self.head.check(self.file)?;
+        // A file that begins otherwise and is as long as what was read has grown beyond the
+        // position again: these bytes are from its middle. In a shorter one they are not, so they were
+        // read before it was truncated.
+        let middle = self.check == Check::Other && n > 0 && self.file.metadata()?.len() >= self.position + n as u64;
+        Ok(if middle { 0 } else { n })
     }
 }
 

@@ -23,6 +23,14 @@ const MAX_KNOWN: usize = 1024;
 /// Someone who writes line by line wakes us once in this time, not once a line.
 const GATHER: Duration = Duration::from_millis(1);
 
+/// A file that had a wanted name and was given another one.
+pub(super) struct Moved {
+    pub origin: PathBuf,
+    pub path: PathBuf,
+    /// Which file it is, once it was opened under its present name.
+    pub id: Option<FileId>,
+}
+
 pub(super) struct Follower<'a, 'b> {
     pub setup: &'a Setup,
     pub cx: &'a mut InputCx<'b>,
@@ -40,8 +48,8 @@ pub(super) struct Follower<'a, 'b> {
     pub keys: HashSet<String>,
     /// Keys of files that are gone, until all that was read of them is settled.
     pub forget: Vec<String>,
-    /// Files renamed since the last look: the wanted name they had, and the present one.
-    pub moved: Vec<(PathBuf, PathBuf)>,
+    /// Files renamed since the last look, in that order.
+    pub moved: Vec<Moved>,
     /// Paths whose trouble was told.
     pub complained: HashSet<PathBuf>,
     pub next_look: Duration,
@@ -85,7 +93,9 @@ impl<'a, 'b> Follower<'a, 'b> {
                 self.settle();
                 self.sleep();
             }
-            self.heed();
+            if self.heed() {
+                self.look();
+            }
         }
         self.close_all();
     }
@@ -205,7 +215,7 @@ impl<'a, 'b> Follower<'a, 'b> {
         match meta {
             // It may come back under a wanted name.
             Some(meta) if meta.nlink() > 0 => {
-                self.known.push(Remembered::new(&file.key, id, &file.path, file.position, &file.head));
+                self.known.push(Remembered::new(&file.key, id, &file.origin, file.position, &file.head));
                 if self.known.len() > MAX_KNOWN {
                     self.forget.push(self.known.remove(0).key);
                 }
@@ -252,30 +262,33 @@ impl<'a, 'b> Follower<'a, 'b> {
         }
     }
 
-    /// Takes in what the watcher has seen.
-    fn heed(&mut self) {
-        let mut look = false;
+    /// Takes in what the watcher has seen. True when names have changed.
+    pub fn heed(&mut self) -> bool {
+        let mut changed = false;
         for event in self.watch.events() {
             match event {
                 Event::Written(id) => self.queue(id),
-                Event::Name { path, directory } => look |= directory || self.setup.patterns.matches(&path),
-                Event::Moved { from, to } => self.note_move(from, to),
-                Event::All => look = true,
+                Event::Name { path, directory } => changed |= directory || self.setup.patterns.matches(&path),
+                Event::Moved { from, to } => changed |= self.note_move(&from, to),
+                Event::All => changed = true,
             }
         }
-        if look {
-            self.look();
-        }
+        changed
     }
 
     /// Remembers where a wanted file went, so that one that came and went between two looks is
-    /// read all the same.
-    fn note_move(&mut self, from: PathBuf, to: PathBuf) {
-        match self.moved.iter_mut().find(|(_, now)| *now == from) {
-            Some((_, now)) => *now = to,
-            None if self.setup.patterns.matches(&from) => self.moved.push((from, to)),
-            None => {}
+    /// read all the same. True when it was one.
+    fn note_move(&mut self, from: &Path, to: PathBuf) -> bool {
+        // Whatever had that name is gone.
+        self.moved.retain(|m| m.path != to);
+        if let Some(moved) = self.moved.iter_mut().find(|m| m.path == from) {
+            (moved.path, moved.id) = (to, None);
+        } else if self.setup.patterns.matches(from) {
+            self.moved.push(Moved { origin: from.to_path_buf(), path: to, id: None });
+        } else {
+            return false;
         }
+        true
     }
 
     /// Tells of a file's trouble, once until it is over.

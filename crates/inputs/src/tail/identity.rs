@@ -50,31 +50,34 @@ impl Head {
         Ok(Head(bytes[..n].to_vec()))
     }
 
-    /// Whether the file still begins with these bytes.
-    pub fn leads(&self, file: &File) -> io::Result<bool> {
+    /// Holds the file's present beginning against these bytes, and takes in what they have grown by.
+    pub fn check(&mut self, file: &File) -> io::Result<Check> {
         let mut bytes = [0; Head::FULL];
-        let n = read_at_most(file, &mut bytes[..self.0.len()])?;
-        Ok(bytes[..n] == self.0[..])
-    }
-
-    /// Takes in what the file has grown by. True when there is more than before; not when the file
-    /// begins otherwise now, which [`Head::leads`] will tell.
-    pub fn grow(&mut self, file: &File) -> io::Result<bool> {
-        if self.0.len() == Head::FULL {
-            return Ok(false);
+        let n = read_at_most(file, &mut bytes)?;
+        if !bytes[..n].starts_with(&self.0) {
+            return Ok(Check::Other);
         }
-        let now = Head::read(file)?;
-        let grown = now.0.len() > self.0.len() && now.0.starts_with(&self.0);
-        if grown {
-            *self = now;
+        if n == self.0.len() {
+            return Ok(Check::Same);
         }
-        Ok(grown)
+        self.0.extend_from_slice(&bytes[self.0.len()..n]);
+        Ok(Check::Grown)
     }
 
     /// What is kept with the position: `len:hash:path`, the hash covering the first `len` bytes.
     pub fn identity(&self, path: &Path) -> String {
         format!("{}:{:016x}:{}", self.0.len(), fnv(&self.0), path.display())
     }
+}
+
+/// How a file begins now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Check {
+    Same,
+    /// As before, with more behind it.
+    Grown,
+    /// Otherwise: it was truncated.
+    Other,
 }
 
 fn read_at_most(file: &File, into: &mut [u8]) -> io::Result<usize> {
@@ -100,6 +103,7 @@ fn fnv(bytes: &[u8]) -> u64 {
 pub struct Remembered {
     pub key: String,
     pub id: FileId,
+    /// The name under which it was known first.
     pub path: PathBuf,
     pub position: u64,
     len: usize,
@@ -122,9 +126,9 @@ impl Remembered {
     }
 
     /// Whether a file that begins with `head` is this one. A device may get another number when
-    /// the machine starts anew: then the name has to be the same.
+    /// the machine starts anew: then the directory has to be the same.
     pub fn is(&self, id: FileId, path: &Path, head: &Head) -> bool {
-        let same = id == self.id || id.inode == self.id.inode && path == self.path;
+        let same = id == self.id || id.inode == self.id.inode && path.parent() == self.path.parent();
         same && head.0.len() >= self.len && fnv(&head.0[..self.len]) == self.hash
     }
 }
@@ -143,12 +147,12 @@ mod tests {
     fn a_head_grows_with_its_file_and_knows_another_beginning() {
         let file = file(b"one\n");
         let mut head = Head::read(&file).unwrap();
-        assert!(!head.grow(&file).unwrap());
+        assert_eq!(head.check(&file).unwrap(), Check::Same);
         file.write_all_at(&[b'x'; 5000], 4).unwrap();
-        assert!(head.leads(&file).unwrap() && head.grow(&file).unwrap() && !head.grow(&file).unwrap());
+        assert_eq!((head.check(&file).unwrap(), head.check(&file).unwrap()), (Check::Grown, Check::Same));
         assert_eq!(head.0.len(), Head::FULL);
         file.set_len(10).unwrap();
-        assert!(!head.leads(&file).unwrap());
+        assert_eq!(head.check(&file).unwrap(), Check::Other);
     }
 
     #[test]
@@ -161,7 +165,7 @@ mod tests {
 
         let grown = Head::read(&file(b"first line\nsecond\n")).unwrap();
         assert!(remembered.is(id, Path::new("/elsewhere"), &grown));
-        assert!(remembered.is(FileId { dev: 7, ..id }, path, &grown), "devices are numbered anew at boot");
+        assert!(remembered.is(FileId { dev: 7, ..id }, Path::new("/var/log/b"), &grown), "devices are numbered anew at boot");
         assert!(!remembered.is(FileId { dev: 7, ..id }, Path::new("/elsewhere"), &grown));
         assert!(!remembered.is(FileId { inode: 43, ..id }, path, &grown));
         assert!(!remembered.is(id, path, &Head::read(&file(b"first lime\nsecond\n")).unwrap()), "the inode was given to another file");

@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 use std::fs::{File, Metadata};
-use std::io::{self, Seek, SeekFrom};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use plugin::StreamOptions;
 
 use super::file::{Followed, locate, open, stamp};
-use super::follow::{Follower, MAX_OPEN};
+use super::follow::{Follower, MAX_OPEN, Moved};
 use super::identity::{FileId, Head, Remembered};
 
 /// Where a file without a remembered position is read from.
@@ -18,17 +20,29 @@ enum Begin {
     End,
 }
 
+/// How often files are pursued that are renamed while they are looked for.
+const MAX_CHASE: usize = 100;
+
 impl Follower<'_, '_> {
     /// The first look of a run also goes after files that were rotated away meanwhile.
     pub fn look_first(&mut self, from_end: bool) {
-        let seen: HashSet<PathBuf> = self.known.iter().map(|r| r.path.clone()).collect();
         let newest = self.serial;
+        let seen: HashSet<PathBuf> = self.known.iter().map(|r| r.path.clone()).collect();
         let (here, new) = self.compare();
-        self.recover(&here);
-        for path in &new {
+        let renamed = |r: &Remembered, (path, meta): &(PathBuf, Metadata)| r.id == FileId::of(meta) && r.path != *path;
+        let (mut older, rest): (Vec<_>, Vec<_>) = new.into_iter().partition(|file| self.known.iter().any(|r| renamed(r, file)));
+        older.extend(self.recover(&here));
+        older.sort_by_key(|(_, meta)| (meta.mtime(), meta.mtime_nsec()));
+        for (path, _) in older {
+            match self.open_path(&path, Begin::Start) {
+                Some(id) if !self.setup.patterns.matches(&path) => self.leaves(id),
+                _ => {}
+            }
+        }
+        for (path, _) in rest {
             // In the place of a file that was followed, there is no end to begin at.
-            let begin = if from_end && !seen.contains(path) { Begin::End } else { Begin::Start };
-            self.open_path(path, begin);
+            let begin = if from_end && !seen.contains(&path) { Begin::End } else { Begin::Start };
+            self.open_path(&path, begin);
         }
         self.link(newest);
     }
@@ -38,19 +52,58 @@ impl Follower<'_, '_> {
         let newest = self.serial;
         let (here, new) = self.compare();
         self.depart(&here);
-        for (origin, path) in std::mem::take(&mut self.moved) {
-            if !self.setup.patterns.matches(&path) {
-                self.open_moved(&origin, &path);
-            }
-        }
-        for path in &new {
+        for (path, _) in &new {
             self.open_path(path, Begin::Start);
         }
+        self.chase(newest);
         self.link(newest);
     }
 
+    /// Opens the files that were renamed, before or while this look was taken. A file may be renamed
+    /// again while it is being opened, so this goes on until no name has changed meanwhile.
+    fn chase(&mut self, newest: u64) {
+        for _ in 0..MAX_CHASE {
+            for i in 0..self.moved.len() {
+                if self.moved[i].id.is_none() {
+                    let path = self.moved[i].path.clone();
+                    self.moved[i].id = self.open_path(&path, Begin::Start);
+                }
+            }
+            if !self.heed() {
+                break;
+            }
+            // There may be new files as well.
+            self.next_look = Duration::ZERO;
+        }
+        let born: HashSet<FileId> = self.files.values().filter(|f| f.serial > newest).map(|f| f.id).collect();
+        // Those that were renamed are older than the one that has the name now, in the order of renaming.
+        let moved: Vec<_> = std::mem::take(&mut self.moved).into_iter().filter(|m| m.id.is_some_and(|id| born.contains(&id))).collect();
+        let mut live: Vec<_> = born.iter().filter(|id| !moved.iter().any(|m| m.id == Some(**id))).collect();
+        live.sort_by_key(|id| self.files[*id].serial);
+        for Moved { origin, path, id } in &moved {
+            let Some(id) = id else { continue };
+            self.renumber(id);
+            if let Some(file) = self.files.get_mut(id) {
+                (file.origin, file.path) = (origin.clone(), path.clone());
+            }
+            if !self.setup.patterns.matches(path) {
+                self.leaves(*id);
+            }
+        }
+        for id in live {
+            self.renumber(id);
+        }
+    }
+
+    fn renumber(&mut self, id: &FileId) {
+        self.serial += 1;
+        if let Some(file) = self.files.get_mut(id) {
+            file.serial = self.serial;
+        }
+    }
+
     /// The files that are there, and the paths of those that are not followed.
-    fn compare(&mut self) -> (HashSet<FileId>, Vec<PathBuf>) {
+    fn compare(&mut self) -> (HashSet<FileId>, Vec<(PathBuf, Metadata)>) {
         self.next_look = self.cx.clock.steady() + self.setup.poll;
         let watch = &mut self.watch;
         let found = self.setup.patterns.find(&mut |dir| watch.directory(dir));
@@ -67,7 +120,7 @@ impl Follower<'_, '_> {
                 continue;
             }
             match self.files.get_mut(&id) {
-                None => new.push(path),
+                None => new.push((path, meta)),
                 Some(file) => {
                     let changed = file.found(&path, &meta, self.cx);
                     self.leaving.retain(|l| *l != id);
@@ -96,8 +149,19 @@ impl Follower<'_, '_> {
         }
     }
 
+    /// No wanted name leads to the file any more.
+    fn leaves(&mut self, id: FileId) {
+        if let Some(file) = self.files.get_mut(&id)
+            && file.left.is_none()
+        {
+            file.left = Some(self.cx.clock.steady());
+            self.leaving.push(id);
+        }
+    }
+
     /// Finds the files whose name leads elsewhere since the last run, to read what is left of them.
-    fn recover(&mut self, here: &HashSet<FileId>) {
+    fn recover(&mut self, here: &HashSet<FileId>) -> Vec<(PathBuf, Metadata)> {
+        let mut found = Vec::new();
         for known in self.known.clone() {
             if here.contains(&known.id) {
                 continue;
@@ -105,7 +169,7 @@ impl Follower<'_, '_> {
             match locate(&known.path, known.id.inode, |id, path, file| Ok(known.is(id, path, &Head::read(file)?))) {
                 // It has its name, which is wanted no more; or is opened with the others.
                 Ok(Some((path, _))) if path == known.path || self.setup.patterns.matches(&path) => {}
-                Ok(Some((path, _))) => self.open_moved(&known.path, &path),
+                Ok(Some((path, file))) => found.extend(file.metadata().ok().map(|meta| (path, meta))),
                 Ok(None) => {
                     self.known.retain(|r| r.key != known.key);
                     self.forget.push(known.key);
@@ -114,26 +178,16 @@ impl Follower<'_, '_> {
                 Err(_) => {}
             }
         }
+        found
     }
 
-    /// Follows a file to its end that has lost the name it was wanted for.
-    fn open_moved(&mut self, origin: &Path, path: &Path) {
-        if let Some(id) = self.open_path(path, Begin::Start)
-            && let Some(file) = self.files.get_mut(&id)
-        {
-            file.origin = origin.to_path_buf();
-            file.left = Some(self.cx.clock.steady());
-            self.leaving.push(id);
-        }
-    }
-
-    /// Opens a file that is not followed yet.
+    /// Opens a file that is not followed yet. Tells which it is, followed before or not.
     fn open_path(&mut self, path: &Path, begin: Begin) -> Option<FileId> {
         match open(path) {
             Ok(Some((file, meta))) => match self.begin(path, file, &meta, begin) {
                 Ok(id) => {
                     self.complained.remove(path);
-                    return id;
+                    return Some(id);
                 }
                 Err(e) => self.complain(path, &e.to_string()),
             },
@@ -143,10 +197,10 @@ impl Follower<'_, '_> {
         None
     }
 
-    fn begin(&mut self, path: &Path, mut file: File, meta: &Metadata, begin: Begin) -> io::Result<Option<FileId>> {
+    fn begin(&mut self, path: &Path, file: File, meta: &Metadata, begin: Begin) -> io::Result<FileId> {
         let id = FileId::of(meta);
         if self.files.contains_key(&id) {
-            return Ok(None);
+            return Ok(id);
         }
         let head = Head::read(&file)?;
         let remembered = self.remembered(id, path, &head);
@@ -164,11 +218,11 @@ impl Follower<'_, '_> {
             None if begin == Begin::End => meta.len(),
             None => 0,
         };
-        file.seek(SeekFrom::Start(position))?;
         let key = remembered.as_ref().map_or_else(|| self.fresh_key(id), |r| r.key.clone());
+        let origin = remembered.map_or_else(|| path.to_path_buf(), |r| r.path);
         let options = StreamOptions {
             key: key.clone(),
-            identity: head.identity(path),
+            identity: head.identity(&origin),
             position,
             logger: path.display().to_string(),
             hostname: String::new(),
@@ -182,7 +236,7 @@ impl Follower<'_, '_> {
             stream,
             key,
             path: path.to_path_buf(),
-            origin: remembered.map_or_else(|| path.to_path_buf(), |r| r.path),
+            origin,
             handle: (self.open < MAX_OPEN).then_some(file),
             position,
             head,
@@ -198,7 +252,7 @@ impl Follower<'_, '_> {
         self.open += usize::from(followed.handle.is_some());
         self.files.insert(id, followed);
         self.ready.push_back(id);
-        Ok(Some(id))
+        Ok(id)
     }
 
     /// What is known of the file. Other files that had this inode are gone.
@@ -223,12 +277,11 @@ impl Follower<'_, '_> {
         key
     }
 
-    /// Has new files, those since `newest`, wait for the older ones that had their name before. A
-    /// file is linked once, when it is new: so no two ever wait for each other.
+    /// Has new files, those since `newest`, wait for the older ones that had their name before. They
+    /// only ever wait for older ones, so no two wait for each other.
     fn link(&mut self, newest: u64) {
-        let live = |f: &Followed| f.left.is_none() && f.path == f.origin;
         let older = |f: &Followed| {
-            let before = |o: &&Followed| o.id != f.id && o.origin == f.origin && !o.at_end && !live(o) && (live(f) || o.serial < f.serial);
+            let before = |o: &&Followed| o.origin == f.origin && o.serial < f.serial && !o.at_end;
             self.files.values().filter(before).max_by_key(|o| o.serial).map(|o| o.id)
         };
         let new = self.files.values().filter(|f| f.serial > newest);

@@ -59,13 +59,13 @@ impl Scanner {
 
 impl End {
     /// Length of the value at the start of `rest`.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, rest: &[u8]) -> Option<usize> {
         match self {
             End::Record => Some(rest.len()),
             End::Before(literal) => before(rest, literal),
             End::BehindList(literal) => behind_list(rest, literal),
-            End::Quote(literal) => quote(rest).filter(|at| rest[*at..].starts_with(literal)),
+            End::Quote(literal) => quote(rest).filter(|at| begins(&rest[*at..], literal)),
         }
     }
 
@@ -84,13 +84,38 @@ impl End {
     }
 }
 
+/// Where `byte` first stands in `text`. Most values are short: the first 16 bytes are looked at here,
+/// eight at a time, which takes less than the call.
+#[inline]
+fn find(byte: u8, text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let Some(head) = text.first_chunk::<16>() else { return text.iter().position(|b| *b == byte) };
+    for half in [0, 8] {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(&head[half..half + 8]);
+        // A byte that is equal becomes zero; the lowest zero byte is the lowest to borrow.
+        let differ = u64::from_le_bytes(eight) ^ (ONES * u64::from(byte));
+        let zeros = differ.wrapping_sub(ONES) & !differ & (ONES << 7);
+        if zeros != 0 {
+            return Some(half + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    memchr(byte, &text[16..]).map(|at| at + 16)
+}
+
+/// Literals are a few bytes, for which comparing one by one is faster than a call.
+#[inline]
+fn begins(text: &[u8], literal: &[u8]) -> bool {
+    text.len() >= literal.len() && literal.iter().zip(text).all(|(a, b)| a == b)
+}
+
 /// Where `literal`, which is not empty, first stands in `text`.
 #[inline]
 fn before(text: &[u8], literal: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        at += memchr(literal[0], &text[at..])?;
-        if text[at..].starts_with(literal) {
+        at += find(literal[0], &text[at..])?;
+        if begins(&text[at..], literal) {
             return Some(at);
         }
         at += 1;
@@ -115,11 +140,32 @@ fn behind_list(text: &[u8], literal: &[u8]) -> Option<usize> {
 fn quote(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        at += memchr(b'"', &text[at..])?;
+        at += find(b'"', &text[at..])?;
         let backslashes = text[..at].iter().rev().take_while(|b| **b == b'\\').count();
         if backslashes % 2 == 0 {
             return Some(at);
         }
         at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{behind_list, before, find, quote};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_first_byte_is_found_wherever_it_is(text in proptest::collection::vec(prop_oneof![Just(b'"'), any::<u8>()], 0..40), byte: u8) {
+            prop_assert_eq!(find(b'"', &text), text.iter().position(|b| *b == b'"'));
+            prop_assert_eq!(find(byte, &text), text.iter().position(|b| *b == byte));
+        }
+    }
+
+    #[test]
+    fn values_end_where_the_format_goes_on() {
+        assert_eq!((before(b"a [b] [c", b"] ["), before(b"a ", b" [")), (Some(4), None));
+        assert_eq!((behind_list(b"1, 2 : 3 x", b" "), behind_list(b"- x", b" "), behind_list(b"1,", b" ")), (Some(8), Some(1), None));
+        assert_eq!((quote(br#"a\"b\"c"#), quote(br#"""#)), (Some(8), None));
     }
 }
