@@ -32,11 +32,7 @@ pub(crate) fn double(text: &[u8]) -> Option<f64> {
 /// `true` or `false`, `yes` or `no`, `on` or `off`, `1` or `0`, in any case.
 pub(crate) fn boolean(text: &[u8]) -> Option<bool> {
     let is = |words: [&[u8]; 4]| words.iter().any(|w| text.eq_ignore_ascii_case(w));
-    if is([b"true", b"yes", b"on", b"1"]) {
-        Some(true)
-    } else {
-        is([b"false", b"no", b"off", b"0"]).then_some(false)
-    }
+    if is([b"true", b"yes", b"on", b"1"]) { Some(true) } else { is([b"false", b"no", b"off", b"0"]).then_some(false) }
 }
 
 #[cfg(test)]

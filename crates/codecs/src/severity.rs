@@ -21,6 +21,9 @@ mod tests {
 
     #[test]
     fn words_and_digits_are_levels() {
-        assert_eq!([severity(b"WARN"), severity(b"Fatal"), severity(b"7"), severity(b"8"), severity(b"")], [Some(4), Some(2), Some(7), None, None]);
+        assert_eq!(
+            [severity(b"WARN"), severity(b"Fatal"), severity(b"7"), severity(b"8"), severity(b"")],
+            [Some(4), Some(2), Some(7), None, None]
+        );
     }
 }

@@ -42,7 +42,7 @@ pub const INPUT_OPTIONS: &[Opt] = &[
 /// Options every filter and output takes.
 pub const CONSUMER_OPTIONS: &[Opt] = &[
     Opt::string("type").required().doc("Kind of filter or output."),
-    Opt::matcher("match").sample("'Type == \"nginx.access\" && Fields[status] >= 500'").doc("Which messages it receives. Either this or `from` is required."),
+    Opt::matcher("match").sample("'Type == \"nginx.access\" && Fields[status] >= 500'").doc("Which messages it receives. Either this or `from` is required. A filter never receives what it injected itself."),
     Opt::strings("from").default("").sample("[\"filter.errors\"]").doc("Receive only what these inputs and filters send, such as \"input.access\"."),
     Opt::string("signer").doc("Receive only messages with a verified signature of this signer."),
     Opt::size("queue").default("16MiB").doc("Bytes that may wait for this plugin."),

@@ -22,6 +22,7 @@ pub(crate) struct Table {
 
 /// A consumer as the router sees it.
 pub(crate) struct Target {
+    id: Arc<str>,
     queue: Arc<Queue>,
     wake: Wake,
     matcher: Matcher,
@@ -48,7 +49,7 @@ impl Wake {
 
 impl Target {
     pub fn new(plan: &ConsumerPlan, queue: Arc<Queue>, wake: Wake) -> Target {
-        Target { queue, wake, matcher: plan.matcher.clone(), from: plan.from.clone(), signer: plan.signer.clone() }
+        Target { id: plan.id.clone(), queue, wake, matcher: plan.matcher.clone(), from: plan.from.clone(), signer: plan.signer.clone() }
     }
 
     /// Narrows a selection to the signer this consumer trusts.
@@ -118,7 +119,8 @@ impl Port {
         table.index.select(&batch, &mut self.selected);
         for (consumer, selection) in self.selected.selections() {
             let target = &table.targets[consumer];
-            if target.from.is_empty() || target.from.contains(&self.source) {
+            // A filter never gets back what it injected itself, whatever it matches.
+            if target.id != self.source && (target.from.is_empty() || target.from.contains(&self.source)) {
                 self.deliver(target, &batch, selection, sender);
             }
         }

@@ -51,7 +51,7 @@ pub const KIND: Kind = Kind::input("tail", Stability::Stable, build)
         ),
         Opt::bool("once").default("false").doc("Read all files to their end, the incomplete last line included, and finish."),
         Opt::duration("poll").default("1s").doc(
-            "How often to look at all files. Changes are noticed at once without that where the system can watch files; network file systems cannot.",
+            "How often to look at all files, at least 10ms. Changes are noticed at once without that where the system can watch files; network file systems cannot.",
         ),
         Opt::duration("rotate_wait").default("5s").doc("How long a renamed or deleted file must be quiet before it is let go."),
     ])

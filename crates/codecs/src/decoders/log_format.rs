@@ -30,9 +30,9 @@ pub const KIND: Kind = Kind::decoder("log_format", Stability::Stable, |o, _: &Bu
     .summary("Reads access logs by the log_format of nginx or the LogFormat of Apache.")
     .doc(
         "Every variable becomes a field with nginx's name for it (Apache's `%h` is `remote_addr`), numbers as numbers with \
-         their unit; `-` in the place of a number is no field. `$time_local`, `$time_iso8601`, `$msec` or `%t` becomes the \
-         Timestamp; the first one, and the others are fields of text. Values keep the escapes the server wrote. A line that \
-         does not fit the format is rejected, with the place and what was expected there.",
+         their unit; `-` in the place of a number is no field. The first of `$time_local`, `$time_iso8601`, `$msec` or `%t` is the \
+         Timestamp, further ones are fields of text. Values keep the escapes the server wrote. A line that does not fit the format \
+         is rejected, with the place and what was expected there.",
     )
     .options(&[
         Opt::string("format")
@@ -321,7 +321,8 @@ mod tests {
     use crate::decoders::PRESETS;
     use crate::time::write_rfc3339;
 
-    const LINE: &str = r#"203.0.113.9 - jane doe [14/Nov/2023:22:13:20 +0000] "GET /a?b=c HTTP/1.1" 200 512 "https://x.test/" "Mozilla/5.0 \"q\"""#;
+    const LINE: &str =
+        r#"203.0.113.9 - jane doe [14/Nov/2023:22:13:20 +0000] "GET /a?b=c HTTP/1.1" 200 512 "https://x.test/" "Mozilla/5.0 \"q\"""#;
 
     fn preset(name: &str) -> &'static str {
         PRESETS.iter().find(|p| p.name == name).unwrap().toml
@@ -358,7 +359,13 @@ mod tests {
         let reject = |line: &str| read(preset("nginx"), &[line]).1.remove(0);
         let said = |line: &str| reject(line).replace("the line does not fit the format: ", "");
         assert_eq!(said("hello\u{1b}"), r"at byte 0 expected `remote_addr`, then ` - `, found `hello\x1b`");
-        assert_eq!(said(&LINE.replace(" 200 ", " ok ")), format!("at byte {} expected a whole number for `status`, found `{}`", 74, r#"ok 512 \"https://x.test/\" \"Mozilla/5.0 \\\"q\\\"\""#));
+        assert_eq!(
+            said(&LINE.replace(" 200 ", " ok ")),
+            format!(
+                "at byte {} expected a whole number for `status`, found `{}`",
+                74, r#"ok 512 \"https://x.test/\" \"Mozilla/5.0 \\\"q\\\"\""#
+            )
+        );
         assert_eq!(said(&LINE.replace("14/Nov", "14/Nix")).split(", found").next(), Some("at byte 24 expected a time for `time_local`"));
         assert_eq!(said(&LINE.replace("1.1\" ", "1.1\"-")).split(", found").next(), Some(r#"at byte 72 expected `\" `"#));
         assert_eq!(said(&(LINE.to_string() + " extra")), format!("at byte {} expected the end of the line, found ` extra`", LINE.len()));

@@ -265,13 +265,21 @@ mod tests {
     #[test]
     fn groups_become_fields_and_headers() {
         let toml = KIND.examples[0].toml.to_string() + "\nmessage_type = 'app'\nseverities = { oops = 3 }";
-        let records = ["2023-11-14 22:13:20 [OOPS] late took 1.5s", "2023-11-14 22:13:20 [warn] slow took 2s", "2023-11-14 22:13:20 [odd] x took 2s", "no"];
+        let records = [
+            "2023-11-14 22:13:20 [OOPS] late took 1.5s",
+            "2023-11-14 22:13:20 [warn] slow took 2s",
+            "2023-11-14 22:13:20 [odd] x took 2s",
+            "no",
+        ];
         let (batch, rejects) = read(&toml, &records);
         assert_eq!(batch.len(), 2);
         let (a, b) = (batch.get(0), batch.get(1));
         assert_eq!((a.timestamp(), a.severity(), a.payload(), a.type_()), (1_700_000_000_000_000_000, 3, &b"late"[..], &b"app"[..]));
         assert_eq!((a.value(b"took", 0, 0), a.fields().count(), b.severity()), (Some(Value::Double(1.5)), 1, 4));
-        assert_eq!(rejects, ["`level` is `odd`, expected a severity (see the option `severities`)", "the record does not match the pattern: `no`"]);
+        assert_eq!(
+            rejects,
+            ["`level` is `odd`, expected a severity (see the option `severities`)", "the record does not match the pattern: `no`"]
+        );
     }
 
     #[test]
@@ -288,7 +296,10 @@ mod tests {
     #[test]
     fn names_that_do_not_exist_get_a_suggestion() {
         let error = |more: &str| decoder(&KIND, &format!("pattern = '(?<status>\\d+)'\n{more}")).err().unwrap();
-        assert_eq!(error("types = { statsu = 'integer' }"), "test.toml:2:9: `pattern` has no group `statsu`: named here (did you mean `status`?)");
+        assert_eq!(
+            error("types = { statsu = 'integer' }"),
+            "test.toml:2:9: `pattern` has no group `statsu`: named here (did you mean `status`?)"
+        );
         assert!(error("types = { status = 'int' }").contains("expected string, bytes, integer, double or bool"));
         assert!(error("headers = { Paylaod = 'status' }").ends_with("(did you mean `Payload`?)"));
         assert!(error("headers = { Timestamp = 'status' }").ends_with("(use the option `timestamp`)"));

@@ -14,8 +14,7 @@ fn number<const N: usize>(text: &[u8], at: usize) -> Option<u32> {
 
 /// The month with this English abbreviation, from 1.
 fn month(name: &[u8]) -> Option<u32> {
-    const NAMES: [&[u8; 3]; 12] =
-        [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
+    const NAMES: [&[u8; 3]; 12] = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
     let name: &[u8; 3] = name.try_into().ok()?;
     let lower = name.map(|b| b.to_ascii_lowercase());
     NAMES.iter().position(|n| **n == lower).map(|at| at as u32 + 1)

@@ -24,7 +24,10 @@ pub const KIND: Kind = Kind::transform("rename", Stability::Stable, |o, _: &Buil
         .required()
         .sample("{ addr = \"remote_addr\", host = \"Hostname\", level = \"Severity\" }")
         .doc("Old names and the new ones.")])
-    .examples(&[Example { title: "Headers out of fields", toml: "names = { msg = \"Payload\", host = \"Hostname\", level = \"Severity\" }" }]);
+    .examples(&[Example {
+        title: "Headers out of fields",
+        toml: "names = { msg = \"Payload\", host = \"Hostname\", level = \"Severity\" }",
+    }]);
 
 #[derive(Debug)]
 struct Rename {

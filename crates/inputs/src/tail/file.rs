@@ -112,7 +112,8 @@ impl Followed {
         Ok(())
     }
 
-    fn identify(&self, cx: &mut InputCx<'_>) {
+    /// Tells what the file is to be known by after a restart.
+    pub fn identify(&self, cx: &mut InputCx<'_>) {
         cx.intake.identify(self.stream, &self.key, &self.head.identity(&self.origin));
     }
 

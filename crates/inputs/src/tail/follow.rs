@@ -279,8 +279,9 @@ impl<'a, 'b> Follower<'a, 'b> {
     /// Remembers where a wanted file went, so that one that came and went between two looks is
     /// read all the same. True when it was one.
     fn note_move(&mut self, from: &Path, to: PathBuf) -> bool {
-        // Whatever had that name is gone.
-        self.moved.retain(|m| m.path != to);
+        // Whatever had that name is gone; it counts if it was opened before.
+        self.moved.retain(|m| m.path != to || m.id.is_some());
+        self.moved.iter_mut().filter(|m| m.path == to).for_each(|m| m.path.clear());
         if let Some(moved) = self.moved.iter_mut().find(|m| m.path == from) {
             (moved.path, moved.id) = (to, None);
         } else if self.setup.patterns.matches(from) {

@@ -85,6 +85,7 @@ impl Follower<'_, '_> {
             self.renumber(id);
             if let Some(file) = self.files.get_mut(id) {
                 (file.origin, file.path) = (origin.clone(), path.clone());
+                file.identify(self.cx);
             }
             if !self.setup.patterns.matches(path) {
                 self.leaves(*id);

@@ -74,7 +74,8 @@ mod tests {
     #[test]
     fn names_end_where_their_letters_do() {
         let pieces = parse("a${b}c$d.$msec").unwrap();
-        let names: Vec<_> = pieces.iter().filter_map(|p| if let Piece::Var(v) = p { Some((&*v.name, v.at.clone())) } else { None }).collect();
+        let names: Vec<_> =
+            pieces.iter().filter_map(|p| if let Piece::Var(v) = p { Some((&*v.name, v.at.clone())) } else { None }).collect();
         assert_eq!(names, [("b", 1..5), ("d", 6..8), ("msec", 9..14)]);
         assert_eq!(pieces[2], Piece::Literal(b"c".to_vec()));
     }

@@ -43,7 +43,8 @@ impl Scanner {
                     quoted = opens;
                 }
                 (Piece::Var(var), Some((before, End::Record))) => {
-                    let label = format!("nothing stands between `{}` and `{}`, so that no one can tell where the one ends", before.name, var.name);
+                    let label =
+                        format!("nothing stands between `{}` and `{}`, so that no one can tell where the one ends", before.name, var.name);
                     return Err(FormatError::new(before.at.start..var.at.end, label).help("the decoder `regex` can tell by their shape"));
                 }
                 (Piece::Var(var), _) => steps.push((var, End::Record)),
@@ -151,7 +152,7 @@ fn quote(text: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{behind_list, before, find, quote};
+    use super::{before, behind_list, find, quote};
     use proptest::prelude::*;
 
     proptest! {
@@ -166,6 +167,6 @@ mod tests {
     fn values_end_where_the_format_goes_on() {
         assert_eq!((before(b"a [b] [c", b"] ["), before(b"a ", b" [")), (Some(4), None));
         assert_eq!((behind_list(b"1, 2 : 3 x", b" "), behind_list(b"- x", b" "), behind_list(b"1,", b" ")), (Some(8), Some(1), None));
-        assert_eq!((quote(br#"a\"b\"c"#), quote(br#"""#)), (Some(8), None));
+        assert_eq!((quote(br#"a\\\"b\\"c"#), quote(br#"\""#)), (Some(8), None));
     }
 }

@@ -1,0 +1,213 @@
+mod framed;
+mod lines;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+
+use clap::ValueEnum;
+use matcher::Matcher;
+use message::{BatchBuilder, Text};
+use options::{Options, Problem, Source, Style, Tree};
+use plugin::{Build, BuildCx, Clock, DecodeCx, Decoder, Encoder, Family, Record, Registry};
+
+use crate::registry::registry;
+use crate::{Failure, print, terminal};
+
+/// Read files of framed Heka messages or of JSON lines: show, select, count, convert them.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Files, or - for standard input. What is in them shows at their beginning.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Only messages that match, such as 'Type == "nginx.access"'.
+    #[arg(short, long = "match", value_name = "EXPR", default_value = "TRUE")]
+    matcher: String,
+    /// How to write the messages; count: only how many there are.
+    #[arg(short, long, value_enum, default_value_t = Format::Json)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Text,
+    Count,
+    Heka,
+}
+
+/// Longest record, bytes.
+pub const MAX_RECORD: usize = 16 << 20;
+/// Bytes read at once, and after which messages are handed on.
+const BLOCK: usize = 256 << 10;
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let matcher = parse(&args.matcher)?;
+    let registry = registry();
+    let mut sink = Sink::new(&registry, matcher, args.format)?;
+    let mut failed = false;
+    for name in &args.files {
+        match cat(name, &registry, &mut sink) {
+            Ok(notes) => notes.iter().for_each(|n| terminal::complain(&format!("nilo: {name}: {}", terminal::printable(n)))),
+            Err(Failure::Failed(why)) => {
+                terminal::complain(&format!("nilo: {name}: {}", terminal::printable(&why)));
+                failed = true;
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    sink.out.flush()?;
+    if args.format == Format::Count {
+        print(&format!("{} of {} messages\n", sink.matched, sink.seen))?;
+    }
+    if failed { Err(Failure::Failed("not all files were read".to_string())) } else { Ok(()) }
+}
+
+fn parse(text: &str) -> Result<Matcher, Failure> {
+    Matcher::parse(text).map_err(|e| {
+        let at = Source::new("--match", text).at(e.at.clone());
+        let problem = Problem::new("malformed matcher").at(&at, format!("found {}, expected {}", e.found, e.expected));
+        Failure::Config(vec![Problem { help: e.help, ..problem }])
+    })
+}
+
+/// Reads one file to its end; what comes back is what was wrong with it.
+fn cat(name: &str, registry: &Registry, sink: &mut Sink) -> Result<Vec<String>, Failure> {
+    let input: Box<dyn Read> = if name == "-" { Box::new(io::stdin().lock()) } else { Box::new(File::open(name)?) };
+    let mut buffer = Buffer { input, bytes: Vec::new(), end: false };
+    buffer.more()?;
+    let begins = buffer.bytes.iter().find(|b| !b.is_ascii_whitespace());
+    let is_framed = begins != Some(&b'{') && buffer.bytes.contains(&message::framing::RECORD_SEPARATOR);
+    match begins {
+        None => Ok(Vec::new()),
+        _ if is_framed => framed::read(&mut buffer, &mut Messages::new(registry, "heka", sink)?),
+        Some(b'{') => lines::read(&mut buffer, &mut Messages::new(registry, "json", sink)?),
+        Some(other) => Err(Failure::Failed(format!(
+            "it begins with {}, expected framed messages (0x1e) or JSON lines ({{); for other logs use `nilo tail --once`",
+            terminal::printable(&char::from(*other).to_string())
+        ))),
+    }
+}
+
+/// A file's bytes that are not used up yet; bounded by whoever uses them.
+struct Buffer {
+    input: Box<dyn Read>,
+    bytes: Vec<u8>,
+    end: bool,
+}
+
+impl Buffer {
+    /// Reads once more; `end` tells when there is nothing.
+    fn more(&mut self) -> io::Result<()> {
+        let before = self.bytes.len();
+        self.bytes.resize(before + BLOCK, 0);
+        let read = loop {
+            match self.input.read(&mut self.bytes[before..]) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.bytes.truncate(before + *read.as_ref().unwrap_or(&0));
+        self.end = read? == 0;
+        Ok(())
+    }
+}
+
+/// Makes messages of records and hands them on.
+struct Messages<'a> {
+    decoder: Box<dyn Decoder>,
+    builder: BatchBuilder,
+    sink: &'a mut Sink,
+}
+
+impl<'a> Messages<'a> {
+    fn new(registry: &Registry, decoder: &str, sink: &'a mut Sink) -> Result<Messages<'a>, Failure> {
+        let decoder = match build(registry, Family::Decoder, decoder, "")? {
+            (Build::Decoder(build), o) => build(&o, &build_cx()).map_err(|p| vec![p])?,
+            _ => return Err(Failure::Failed(format!("no decoder {decoder}"))),
+        };
+        Ok(Messages { decoder, builder: BatchBuilder::default(), sink })
+    }
+
+    /// Adds a record's messages, or says why there are none.
+    fn add(&mut self, record: &[u8]) -> Result<(), String> {
+        let at = self.builder.raw().len();
+        self.builder.raw().extend_from_slice(record);
+        let (raw, messages) = self.builder.parts();
+        let before = messages.len();
+        let record = Record::new(&raw[at..], Text::raw(at, record.len()));
+        self.decoder.decode(record, messages, &DecodeCx { now: 0 }).map_err(|reject| {
+            messages.truncate(before);
+            reject.to_string()
+        })
+    }
+
+    /// Hands on what there is once that is worth while, or at the `end` of what can be had now.
+    fn hand_on(&mut self, end: bool) -> Result<(), Failure> {
+        if end || self.builder.raw().len() >= BLOCK {
+            let batch = self.builder.finish();
+            batch.iter().try_for_each(|m| self.sink.take(m))?;
+            // Whoever reads a pipe sees what came in so far.
+            self.sink.out.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Selects, counts and writes messages.
+struct Sink {
+    matcher: Matcher,
+    /// None: only count.
+    encoder: Option<Box<dyn Encoder>>,
+    out: BufWriter<io::Stdout>,
+    encoded: Vec<u8>,
+    seen: u64,
+    matched: u64,
+    refused: u64,
+}
+
+impl Sink {
+    fn new(registry: &Registry, matcher: Matcher, format: Format) -> Result<Sink, Failure> {
+        let colour = terminal::style(&io::stdout()) == Style::Coloured;
+        let encoder = match format {
+            Format::Count => None,
+            Format::Json => Some(build(registry, Family::Encoder, "json", "")?),
+            Format::Heka => Some(build(registry, Family::Encoder, "heka", "max_message_size = '16MiB'")?),
+            Format::Text => Some(build(registry, Family::Encoder, "text", &format!("colour = {colour}"))?),
+        };
+        let encoder = match encoder {
+            Some((Build::Encoder(build), o)) => Some(build(&o, &build_cx()).map_err(|p| vec![p])?),
+            _ => None,
+        };
+        let out = BufWriter::with_capacity(64 << 10, io::stdout());
+        Ok(Sink { matcher, encoder, out, encoded: Vec::new(), seen: 0, matched: 0, refused: 0 })
+    }
+
+    fn take(&mut self, m: message::MessageRef<'_>) -> Result<(), Failure> {
+        self.seen += 1;
+        if !self.matcher.matches(m) {
+            return Ok(());
+        }
+        self.matched += 1;
+        if let Some(encoder) = &mut self.encoder {
+            self.encoded.clear();
+            match encoder.encode(m, &mut self.encoded) {
+                Ok(()) => self.out.write_all(&self.encoded)?,
+                Err(_) => self.refused += 1,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A codec with checked options.
+fn build(registry: &Registry, family: Family, name: &str, toml: &str) -> Result<(Build, Options), Failure> {
+    let Some(kind) = registry.kind(family, name) else { return Err(Failure::Failed(format!("there is no {family} {name}"))) };
+    let tree = Tree::parse(Source::new(name, toml))?;
+    let mut problems = Vec::new();
+    let options = Options::check(&[kind.options], &tree, &mut problems);
+    if problems.is_empty() { Ok((kind.build, options)) } else { Err(Failure::Config(problems)) }
+}
+
+fn build_cx() -> BuildCx {
+    BuildCx { name: "cat".to_string(), hostname: String::new(), clock: Clock::real(), module_path: None, check_only: false }
+}

@@ -1,0 +1,161 @@
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded, select};
+use engine::{Change, Engine, Plan, Report, Settings, Ticks};
+use options::{Problem, Style};
+use plugin::Family;
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::control::{ReloadRequest, SOCKET, Server, Shared};
+use crate::registry::registry;
+use crate::signals::{self, Signal};
+use crate::source::Source;
+use crate::watching::Watching;
+
+/// Run a configuration until it is stopped, or until all inputs are at their end.
+#[derive(clap::Args)]
+#[command(after_help = "SIGTERM and SIGINT stop in order: inputs, filters with a last tick, outputs. SIGHUP reloads.")]
+pub struct Args {
+    /// A file, or a directory of *.toml files.
+    path: PathBuf,
+    /// Directory for checkpoints, filter state and the control socket, in the place of `state` in [nilo].
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Control socket, in the place of nilo.sock in the state directory.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let source = Source { path: args.path.clone(), state: args.state.clone(), registry: registry() };
+    let signals = signals::listen(true)?;
+    let fingerprint = source.fingerprint();
+    let plan = source.plan()?;
+    plan.check()?;
+    warn(&plan);
+    let socket = args.socket.clone().or_else(|| Some(plan.state()?.join(SOCKET)));
+    let mut watching = Watching::start(plan.watches());
+    let summary = summary(&plan);
+    let engine = Engine::start(plan, Settings { registry: source.registry.clone(), ticks: Ticks::Clock })?;
+    watching.renew(&engine);
+    let shared: Shared = Arc::new(RwLock::new(Some(engine)));
+    let (reloads, asked) = bounded(16);
+    // With the state directory locked, a socket in it belongs to nobody who lives.
+    let server = socket.as_deref().map(|path| Server::start(path, shared.clone(), reloads)).transpose();
+    if server.is_ok() {
+        log::info!("running {summary}");
+        Daemon { source, engine: shared.clone(), watching, fingerprint }.watch(&signals, &asked);
+    }
+    let engine = shared.write().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(engine) = engine {
+        engine.stop();
+        log::info!("stopped");
+    }
+    server.map(drop).map_err(Failure::Failed)
+}
+
+/// What runs, and what it is renewed from.
+struct Daemon {
+    source: Source,
+    engine: Shared,
+    watching: Watching,
+    /// Of the configuration last looked at, sound or not: a broken one is complained about once.
+    fingerprint: u64,
+}
+
+/// How often to look whether all inputs are at their end.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Daemon {
+    /// Acts on what comes, until it is time to stop.
+    fn watch(&mut self, signals: &Receiver<Signal>, asked: &Receiver<ReloadRequest>) {
+        let changed = self.watching.changed();
+        loop {
+            select! {
+                recv(signals) -> signal => match signal {
+                    Ok(Signal::Reload) => drop(self.reload()),
+                    _ => return,
+                },
+                recv(asked) -> first => {
+                    // One reload answers everybody who waits by now.
+                    let waiting: Vec<ReloadRequest> = first.into_iter().chain(asked.try_iter()).collect();
+                    let answer = self.reload();
+                    waiting.iter().for_each(|w| drop(w.try_send(answer.clone())));
+                },
+                recv(changed) -> _ => self.files_changed(),
+                default(LOOK) => if self.with(Engine::inputs_finished).unwrap_or(true) {
+                    return log::info!("all inputs are at their end");
+                },
+            }
+        }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&Engine) -> T) -> Option<T> {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(f)
+    }
+
+    fn files_changed(&mut self) {
+        if self.source.fingerprint() != self.fingerprint {
+            self.reload();
+        } else if let Some(report) = self.with(Engine::reload_changed_scripts) {
+            self.done(&report);
+        }
+    }
+
+    /// Reloads everything that changed; the answer for whoever asked.
+    fn reload(&mut self) -> Value {
+        self.fingerprint = self.source.fingerprint();
+        let plan = self.source.plan();
+        plan.iter().for_each(warn);
+        match plan.and_then(|plan| self.with(|engine| engine.reload(plan)).unwrap_or_else(|| Ok(Report::default()))) {
+            Ok(report) => {
+                self.done(&report);
+                answer(&report)
+            }
+            Err(problems) => {
+                log::error!("the configuration is not reloaded; what ran runs on");
+                problems.iter().for_each(|p| log::error!("{p}"));
+                refusal(&problems)
+            }
+        }
+    }
+
+    fn done(&mut self, report: &Report) {
+        for (plugin, change) in &report.changes {
+            match change {
+                Change::Kept(_) => log::error!(target: plugin, "{change}"),
+                _ => log::info!(target: plugin, "{change}"),
+            }
+        }
+        if let Some(engine) = &*self.engine.read().unwrap_or_else(PoisonError::into_inner) {
+            self.watching.renew(engine);
+        }
+    }
+}
+
+fn warn(plan: &Plan) {
+    plan.warnings.iter().for_each(|w| log::warn!("{w}"));
+}
+
+fn answer(report: &Report) -> Value {
+    let changes: Vec<Value> =
+        report.changes.iter().map(|(plugin, change)| json!({ "plugin": plugin, "change": change.to_string() })).collect();
+    json!({ "ok": report.succeeded(), "generation": report.generation, "changes": changes, "text": report.to_string() })
+}
+
+fn refusal(problems: &[Problem]) -> Value {
+    let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    json!({ "ok": false, "problems": all, "text": options::render(problems, Style::Plain).trim_end() })
+}
+
+/// `1 input, 0 filters, 2 outputs`.
+pub fn summary(plan: &Plan) -> String {
+    let count = |family: Family| {
+        let n = plan.plugins().filter(|(_, kind)| kind.family() == family).count();
+        format!("{n} {family}{}", if n == 1 { "" } else { "s" })
+    };
+    [Family::Input, Family::Filter, Family::Output].map(count).join(", ")
+}

@@ -1,0 +1,130 @@
+use std::fmt::Write;
+use std::time::Duration;
+
+use options::unit::show_size;
+use serde_json::Value;
+
+use crate::control::Instance;
+use crate::{Failure, print, terminal};
+
+/// Show what a running instance is doing: every plugin with its counters, every sandbox with its limits.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    instance: Instance,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let answer = args.instance.ask("status")?;
+    let status = &answer["status"];
+    if args.json { print(&format!("{status:#}\n")) } else { print(&show(status)) }
+}
+
+fn show(status: &Value) -> String {
+    let header = ["plugin", "type", "state", "received", "delivered", "rejected", "dropped", "waiting", "cpu", "last error"];
+    let mut rows: Vec<Vec<String>> = vec![header.map(String::from).to_vec()];
+    let plugins = || status["plugins"].as_array().into_iter().flatten();
+    rows.extend(plugins().map(row));
+    let mut out = table(&rows, &[3, 4, 5, 6, 7, 8]);
+    let limits: Vec<Vec<String>> = plugins().flat_map(limits).collect();
+    if !limits.is_empty() {
+        let mut rows = vec![["plugin", "limit", "current", "max", "cap"].map(String::from).to_vec()];
+        rows.extend(limits);
+        let _ = write!(out, "\n{}", table(&rows, &[2, 3, 4]));
+    }
+    out
+}
+
+fn row(plugin: &Value) -> Vec<String> {
+    let counter = |name: &str| plugin["counters"][name].as_u64().unwrap_or(0);
+    let counters = ["received", "delivered", "rejected", "dropped"].map(|name| counter(name).to_string());
+    let waiting = match (plugin["waiting_messages"].as_u64().unwrap_or(0), plugin["waiting_bytes"].as_u64().unwrap_or(0)) {
+        (0, _) => "0".to_string(),
+        (messages, bytes) => format!("{messages} ({})", show_size(bytes)),
+    };
+    let mut row = ["id", "type", "state"].map(|name| text(&plugin[name])).to_vec();
+    row.extend(counters);
+    row.extend([waiting, show_time(counter("cpu_ns")), text(&plugin["last_error"])]);
+    row
+}
+
+fn limits(plugin: &Value) -> Vec<Vec<String>> {
+    let id = text(&plugin["id"]);
+    let row = |g: &Value| {
+        let unit = g["unit"].as_str().unwrap_or_default();
+        let values = ["current", "max", "cap"].map(|name| show_quantity(g[name].as_u64().unwrap_or(0), unit));
+        [vec![id.clone(), text(&g["limit"])], values.to_vec()].concat()
+    };
+    plugin["limits"].as_array().into_iter().flatten().map(row).collect()
+}
+
+fn text(value: &Value) -> String {
+    terminal::printable(value.as_str().unwrap_or_default())
+}
+
+fn show_quantity(n: u64, unit: &str) -> String {
+    match unit {
+        "B" => show_size(n),
+        "ns" => show_time(n),
+        _ => n.to_string(),
+    }
+}
+
+/// Three digits are enough for people.
+fn show_time(ns: u64) -> String {
+    let d = Duration::from_nanos(ns);
+    match ns {
+        0 => "0".to_string(),
+        ..1_000_000 => format!("{} us", d.as_micros()),
+        ..1_000_000_000 => format!("{} ms", d.as_millis()),
+        ..100_000_000_000 => format!("{:.1} s", d.as_secs_f64()),
+        _ => format!("{} s", d.as_secs()),
+    }
+}
+
+/// Columns as wide as they need to be, two spaces apart; those of numbers to the right.
+fn table(rows: &[Vec<String>], numbers: &[usize]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (c, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[c] - cell.chars().count());
+            line += &if numbers.contains(&c) { format!("{pad}{cell}  ") } else { format!("{cell}{pad}  ") };
+        }
+        out += line.trim_end();
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn plugins_and_limits_are_tables() {
+        let status = json!({ "plugins": [
+            { "id": "input.a", "type": "tail", "state": "running", "counters": { "received": 12, "cpu_ns": 1_500_000 }, "limits": [] },
+            { "id": "filter.b", "type": "lua", "state": "backing off", "last_error": "bad \u{1b}[2J", "counters": {},
+              "waiting_messages": 3, "waiting_bytes": 2048,
+              "limits": [{ "limit": "memory_limit", "unit": "B", "current": 1024, "max": 2048, "cap": 8_388_608 }] },
+        ]});
+        let expected = "\
+plugin    type  state        received  delivered  rejected  dropped    waiting   cpu  last error
+input.a   tail  running            12          0         0        0          0  1 ms
+filter.b  lua   backing off         0          0         0        0  3 (2 KiB)     0  bad \\x1b[2J
+
+plugin    limit         current    max    cap
+filter.b  memory_limit    1 KiB  2 KiB  8 MiB
+";
+        assert_eq!(show(&status), expected);
+    }
+}

@@ -1,0 +1,108 @@
+//! W1, W2 and W3: a file of access log is read from its start to its end.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use super::Settings;
+use super::contender::{Contender, command_to_end, nilo_to_end, rates};
+use super::inputs::AccessLog;
+use super::peers::{self, Task};
+use crate::daemon::Daemon;
+
+fn input(log: &AccessLog, decoder: &str) -> String {
+    format!("[input.log]\ntype = \"tail\"\npaths = [{:?}]\nonce = true\ndecoder = \"{decoder}\"\n", log.path)
+}
+
+fn floor(program: &str, args: &[&str], log: &AccessLog) -> Contender {
+    let (log, args) = (log.clone(), args.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let (name, program) = (format!("{program} {}", args.join(" ")), program.to_string());
+    Contender::new(name, move || {
+        let usage = command_to_end(Command::new(&program).args(&args).arg(&log.path).env("LC_ALL", "C"))?;
+        Ok(rates(log.lines, usage))
+    })
+}
+
+fn nilo(
+    settings: &Settings,
+    name: &str,
+    log: &AccessLog,
+    config: String,
+    script: &'static str,
+    check: fn(&Daemon, &AccessLog) -> Result<()>,
+) -> Contender {
+    let (program, log) = (settings.nilo.clone(), log.clone());
+    Contender::new(name, move || {
+        let usage = nilo_to_end(&program, &config, &[("script.lua", script)], |daemon| check(daemon, &log))?;
+        Ok(rates(log.lines, usage))
+    })
+}
+
+/// W1.
+pub fn nothing(settings: &Settings) -> Result<Vec<Contender>> {
+    let log = AccessLog::make(&settings.dir, settings.size.lines())?;
+    let null = |matcher: &str| format!("{}[output.null]\ntype = \"null\"\nmatch = '{matcher}'\n", input(&log, "none"));
+    let mut all = vec![
+        floor("grep", &["-c", "STRING_NOT_THERE"], &log).floor(),
+        floor("wc", &["-l"], &log),
+        nilo(settings, "nilo, to null", &log, null("TRUE"), "", |_, _| Ok(())),
+        nilo(settings, "nilo, matcher that never matches", &log, null("Payload =~ /STRING_NOT_THERE/"), "", |_, _| Ok(())),
+    ];
+    let (program, tailed) = (settings.nilo.clone(), log.clone());
+    all.push(Contender::new("nilo tail --once --match", move || {
+        let mut command = Command::new(&program);
+        command.args(["tail", "--once", "--match", "Payload =~ /STRING_NOT_THERE/"]).arg(&tailed.path);
+        Ok(rates(tailed.lines, command_to_end(&mut command)?))
+    }));
+    all.extend(peers::contenders(settings, Task::Nothing, &log.path, log.lines));
+    Ok(all)
+}
+
+/// W2.
+pub fn errors(settings: &Settings) -> Result<Vec<Contender>> {
+    let log = AccessLog::make(&settings.dir, settings.size.lines())?;
+    let output = "[output.errors]\ntype = \"file\"\ndir = \"{dir}/out\"\nname = \"errors.json\"\nmatch = 'Fields[status] >= 500'\nencoder = \"json\"\n";
+    let mut all = vec![nilo(settings, "nilo", &log, input(&log, "nginx") + output, "", |daemon, log| {
+        let text = std::fs::read(daemon.path("out/errors.json"))?;
+        let found = text.iter().filter(|b| **b == b'\n').count() as u64;
+        ensure!(found == log.errors, "{found} errors came out, {} are in the log", log.errors);
+        Ok(())
+    })];
+    all.extend(peers::contenders(settings, Task::Errors, &log.path, log.lines));
+    Ok(all)
+}
+
+const COUNT: &str = r#"
+local by_status, bytes = {}, 0
+
+function process_message()
+    local status = read_message("Fields[status]")
+    by_status[status] = (by_status[status] or 0) + 1
+    bytes = bytes + (read_message("Fields[body_bytes_sent]") or 0)
+    return 0
+end
+
+function timer_event()
+    local lines = 0
+    for _, n in pairs(by_status) do lines = lines + n end
+    inject_payload("txt", "lines", string.format("%d", lines))
+end
+"#;
+
+/// W3.
+pub fn lua(settings: &Settings) -> Result<Vec<Contender>> {
+    let log = AccessLog::make(&settings.dir, settings.size.lines())?;
+    let rest = "[filter.count]\ntype = \"lua\"\nscript = \"{dir}/script.lua\"\nmatch = 'Type == \"nginx.access\"'\n\
+         [output.count]\ntype = \"file\"\ndir = \"{dir}/out\"\nname = \"count\"\nfrom = [\"filter.count\"]\nencoder = \"line\"\n";
+    let check: fn(&Daemon, &AccessLog) -> Result<()> = |daemon, log| {
+        let text = std::fs::read_to_string(daemon.path("out/count"))?;
+        ensure!(text.trim() == log.lines.to_string(), "the script counted {}, there are {} lines", text.trim(), log.lines);
+        Ok(())
+    };
+    Ok(vec![
+        nilo(settings, "nilo, two reads", &log, input(&log, "nginx") + rest, COUNT, check),
+        nilo(settings, "nilo, decode only", &log, input(&log, "nginx") + "[output.null]\ntype = \"null\"\nmatch = 'TRUE'\n", "", |_, _| {
+            Ok(())
+        }),
+    ])
+}
