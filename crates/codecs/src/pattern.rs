@@ -12,11 +12,12 @@ const MAX_COMPILED: usize = 1 << 20;
 pub(crate) fn compile(name: &str, pattern: &str, at: &Location) -> Result<Regex, Problem> {
     RegexBuilder::new(pattern).size_limit(MAX_COMPILED).unicode(false).build().map_err(|e| {
         let title = format!("`{name}` is not a regular expression");
-        match regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern) {
+        let problem = match regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern) {
             Err(regex_syntax::Error::Parse(e)) => Problem::new(title).at(&inside(at, pattern, e.span()), e.kind().to_string()),
             Err(regex_syntax::Error::Translate(e)) => Problem::new(title).at(&inside(at, pattern, e.span()), e.kind().to_string()),
             _ => Problem::new(title).at(at, e.to_string()),
-        }
+        };
+        problem.help("expected the syntax of docs.rs/regex; a backslash takes a character's special meaning away")
     })
 }
 

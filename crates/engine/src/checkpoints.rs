@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use plugin::Checkpoint;
 use serde_json::{Value, json};
@@ -10,6 +13,8 @@ use serde_json::{Value, json};
 pub(crate) struct StateDir {
     path: PathBuf,
     _lock: File,
+    /// Filter states that are not on disk yet.
+    pending: Mutex<BTreeMap<Arc<str>, Arc<[u8]>>>,
 }
 
 /// Version of the layout below the state directory.
@@ -40,7 +45,7 @@ impl StateDir {
             Ok(_) => {}
             Err(_) => write_atomically(&version, VERSION.as_bytes()).map_err(failed)?,
         }
-        Ok(StateDir { path: path.to_path_buf(), _lock: lock })
+        Ok(StateDir { path: path.to_path_buf(), _lock: lock, pending: Mutex::default() })
     }
 
     fn checkpoint_file(&self, input: &str) -> PathBuf {
@@ -67,13 +72,46 @@ impl StateDir {
         write_atomically(&self.checkpoint_file(input), json!({ "streams": streams }).to_string().as_bytes())
     }
 
-    /// The last saved state of a filter.
-    pub fn filter(&self, name: &str) -> Option<Vec<u8>> {
-        read(&self.path.join("filters").join(file_name(name)))
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<[u8]>>> {
+        self.pending.lock().unwrap_or_else(|p| p.into_inner())
     }
 
-    pub fn save_filter(&self, name: &str, state: &[u8]) -> io::Result<()> {
-        write_atomically(&self.path.join("filters").join(file_name(name)), state)
+    /// The last saved state of a filter.
+    pub fn filter(&self, name: &str) -> Option<Vec<u8>> {
+        let pending = self.pending().get(name).map(|state| state.to_vec());
+        pending.or_else(|| read(&self.filter_file(name)))
+    }
+
+    fn filter_file(&self, name: &str) -> PathBuf {
+        self.path.join("filters").join(file_name(name))
+    }
+
+    /// Takes a filter's state, to be written down by the next [`StateDir::flush`]: a worker does
+    /// not wait for the disk.
+    pub fn save_filter(&self, name: &Arc<str>, state: &[u8]) {
+        self.pending().insert(name.clone(), state.into());
+    }
+
+    /// Writes down the filter states that wait for it. False when that failed; they wait on.
+    pub fn flush(&self) -> bool {
+        let states: Vec<_> = self.pending().iter().map(|(name, state)| (name.clone(), state.clone())).collect();
+        let mut all = true;
+        for (name, state) in states {
+            match write_atomically(&self.filter_file(&name), &state) {
+                Ok(()) => {
+                    let mut pending = self.pending();
+                    // A newer one may have come meanwhile.
+                    if pending.get(&name).is_some_and(|now| Arc::ptr_eq(now, &state)) {
+                        pending.remove(&name);
+                    }
+                }
+                Err(e) => {
+                    log::error!(target: &name, "state not saved: {e}");
+                    all = false;
+                }
+            }
+        }
+        all
     }
 }
 
@@ -102,7 +140,9 @@ fn file_name(name: &str) -> String {
 
 /// Replaces a file so that a crash at any instant leaves the old or the new one.
 fn write_atomically(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = file.with_extension("new");
+    // No plugin's file has such a name.
+    let mut new = OsString::from(file);
+    new.push("~");
     let mut f = File::create(&new)?;
     f.write_all(bytes)?;
     f.sync_data()?;
@@ -126,5 +166,28 @@ mod tests {
         std::fs::write(state.checkpoint_file("input.a/b"), "{").unwrap();
         assert_eq!(state.checkpoints("input.a/b"), []);
         assert!(dir.path().join("checkpoints/input.a%2fb.damaged").exists());
+    }
+
+    #[test]
+    fn filters_states_are_kept_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let names: Vec<Arc<str>> = (0..8).map(|n| format!("filter.{n}").into()).collect();
+        // Several threads write, as a filter may be read back while states are flushed.
+        std::thread::scope(|s| {
+            for name in &names {
+                s.spawn(|| {
+                    for _ in 0..20 {
+                        state.save_filter(name, name.as_bytes());
+                        assert_eq!(state.filter(name).as_deref(), Some(name.as_bytes()));
+                    }
+                    write_atomically(&state.filter_file(name), name.as_bytes()).unwrap();
+                });
+            }
+        });
+        assert!(state.flush() && state.pending().is_empty());
+        for name in &names {
+            assert_eq!(state.filter(name).as_deref(), Some(name.as_bytes()));
+        }
     }
 }

@@ -12,6 +12,8 @@ pub struct Config {
     pub globals: Options,
     /// Files it was read from.
     pub files: Vec<PathBuf>,
+    /// What is wrong with section names and `[nilo]`; [`crate::Plan::new`] tells, with all the rest.
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// `[input.access]` and what stands below it.
@@ -30,7 +32,7 @@ impl Config {
     /// Reads a file, or every `*.toml` of a directory in the order of their names.
     ///
     /// # Errors
-    /// Everything that is wrong with the files' syntax and section names.
+    /// What cannot be read, and everything that is wrong with the files' syntax.
     pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
         let files = files(path).map_err(|e| vec![e])?;
         let mut sources = Vec::new();
@@ -49,7 +51,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(sources: Vec<Source>) -> Result<Config, Vec<Problem>> {
-        let mut problems = Vec::new();
+        let (mut problems, mut unreadable) = (Vec::new(), false);
         let mut sections: Vec<Section> = Vec::new();
         let mut globals = Tree { at: sources.first().map_or_else(|| Source::new("", "").at(0..0), |s| s.at(0..0)), entries: Vec::new() };
         let files = sources.iter().map(|s| s.path().to_path_buf()).collect();
@@ -58,11 +60,14 @@ impl Config {
                 Ok(tree) => {
                     tree.entries.into_iter().for_each(|(key, node)| top_level(key, node, &mut sections, &mut globals, &mut problems))
                 }
-                Err(errors) => problems.extend(errors),
+                Err(errors) => {
+                    unreadable = true;
+                    problems.extend(errors);
+                }
             }
         }
         let globals = Options::check(&[GLOBAL_OPTIONS], &globals, &mut problems);
-        if problems.is_empty() { Ok(Config { sections, globals, files }) } else { Err(problems) }
+        if unreadable { Err(problems) } else { Ok(Config { sections, globals, files, problems }) }
     }
 
     pub fn section(&self, family: Family, name: &str) -> Option<&Section> {

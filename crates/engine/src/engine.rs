@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use plugin::{Clock, Counter, Registry, Stop};
 
 use crate::checkpoints::StateDir;
-use crate::input::{InputHandle, InputSeed, STOP_INPUTS};
+use crate::input::{InputHandle, InputSeed};
 use crate::output::{OutputHandle, OutputSeed};
 use crate::plan::{ConsumerPlan, InputPlan, Plan};
 use crate::queue::Queue;
+use crate::reject;
 use crate::route::{Router, Table, Target, Wake};
 use crate::slot::SlotSeed;
 use crate::status::{PluginStatus, Standing, Status};
@@ -44,6 +45,7 @@ pub struct Engine {
     filter_clock: Clock,
     epoch: i64,
     state: Option<Arc<StateDir>>,
+    pub(crate) input_ended: (Sender<()>, Receiver<()>),
     housekeeper: Option<(Stop, JoinHandle<()>)>,
 }
 
@@ -51,6 +53,8 @@ pub struct Engine {
 pub(crate) struct Running {
     pub plan: Arc<Plan>,
     pub inputs: BTreeMap<Arc<str>, InputHandle>,
+    /// Inputs that were removed and may still hand on their last batch.
+    pub leaving: BTreeMap<Arc<str>, InputHandle>,
     pub filters: BTreeMap<Arc<str>, FilterHandle>,
     pub outputs: BTreeMap<Arc<str>, OutputHandle>,
     /// Outlives the plugins of these names.
@@ -96,6 +100,7 @@ impl Engine {
             running: Mutex::new(Running {
                 plan: plan.clone(),
                 inputs: BTreeMap::new(),
+                leaving: BTreeMap::new(),
                 filters: BTreeMap::new(),
                 outputs: BTreeMap::new(),
                 standings: BTreeMap::new(),
@@ -104,9 +109,13 @@ impl Engine {
                 next_slot: 0,
             }),
             state,
+            input_ended: bounded(1),
             housekeeper: None,
         };
-        engine.start_all(&plan)?;
+        if let Err(why) = engine.start_all(&plan) {
+            engine.stop();
+            return Err(why);
+        }
         Ok(engine.with_housekeeper())
     }
 
@@ -122,6 +131,7 @@ impl Engine {
         for input in &plan.inputs {
             self.start_input(&mut running, plan, input, None)?;
         }
+        self.tell_input_ended();
         Ok(())
     }
 
@@ -168,13 +178,12 @@ impl Engine {
         let queue = Arc::new(Queue::new(filter.queue, filter.when_full, meter));
         let slot = running.next_slot;
         running.next_slot += 1;
-        // The worker with the fewest filters.
-        let load = |w: usize| running.filters.values().filter(|f| f.worker == w).count();
-        let worker = (0..running.workers.len()).min_by_key(|w| load(*w)).unwrap_or(0);
+        let worker = (0..running.workers.len()).min_by_key(|w| running.workers[*w].filters).unwrap_or(0);
         let seed = Box::new(self.slot_seed(running, plan, filter, queue.clone()));
         let (answer, answered) = bounded(1);
         running.workers[worker].inbox.send(Command::Add { slot, seed, answer });
-        answered.recv().map_err(|_| "a worker ended".to_string()).and_then(|r| r).map_err(|why| format!("{}: {why}", filter.id))?;
+        answered.recv().map_err(|_| "its worker panicked".to_string()).and_then(|r| r).map_err(|why| format!("{}: {why}", filter.id))?;
+        running.workers[worker].filters += 1;
         running.filters.insert(filter.id.clone(), FilterHandle { plan: filter.clone(), queue, worker, slot });
         Ok(())
     }
@@ -189,7 +198,8 @@ impl Engine {
         let standing = running.standing(&input.id);
         let remembered = || Arc::new(Tracker::new(self.state.as_ref().map(|s| s.checkpoints(&input.id)).unwrap_or_default()));
         let tracker = running.trackers.lock().unwrap_or_else(|p| p.into_inner()).entry(input.id.clone()).or_insert_with(remembered).clone();
-        let seed = InputSeed { plan: plan.clone(), input: input.clone(), standing, tracker, router: self.router.clone() };
+        let (router, ended) = (self.router.clone(), self.input_ended.0.clone());
+        let seed = InputSeed { plan: plan.clone(), input: input.clone(), standing, tracker, router, ended };
         let handle = InputHandle::start(seed, predecessor)?;
         running.inputs.insert(input.id.clone(), handle);
         Ok(())
@@ -205,14 +215,16 @@ impl Engine {
         self.router.swap(Table::new(filters.chain(outputs).collect()));
     }
 
-    /// Starts the thread that writes checkpoints down.
+    /// Starts the thread that writes checkpoints and filter states down.
     fn with_housekeeper(mut self) -> Engine {
         let Some(state) = self.state.clone() else { return self };
         let (stop, trackers) = (Stop::new(), self.lock().trackers.clone());
         let mine = stop.clone();
         let body = move || {
-            while !mine.wait(Duration::from_millis(500)) {
-                save_checkpoints(&state, &trackers);
+            let mut pause = SAVE_EVERY;
+            while !mine.wait(pause) {
+                // A full disk is complained of now and then, not twice a second.
+                pause = if save(&state, &trackers) { SAVE_EVERY } else { 20 * SAVE_EVERY };
             }
         };
         match std::thread::Builder::new().name("checkpoints".into()).spawn(body) {
@@ -225,6 +237,16 @@ impl Engine {
     /// Whether every input is exhausted.
     pub fn inputs_finished(&self) -> bool {
         self.lock().inputs.values().all(|i| i.finished.load(Ordering::Acquire))
+    }
+
+    /// Fires when an input has come to its end or was removed, and once after the start: the moment
+    /// to ask [`Engine::inputs_finished`].
+    pub fn input_ended(&self) -> &Receiver<()> {
+        &self.input_ended.1
+    }
+
+    pub(crate) fn tell_input_ended(&self) {
+        let _ = self.input_ended.0.try_send(());
     }
 
     /// Whether any plugin failed so far, and the last thing it said.
@@ -270,48 +292,41 @@ impl Engine {
     /// what is queued, or when the time for that is over. Then checkpoints are written down.
     pub fn stop(mut self) -> Summary {
         let plan = self.lock().plan.clone();
+        let queues = self.lock().queues();
         self.stop_inputs();
         self.stop_filters();
         let undelivered = self.stop_outputs(plan.globals.grace);
-        let status = self.last_status(&plan);
+        let status = self.last_status(&plan, &queues);
         if let Some((stop, thread)) = self.housekeeper.take() {
             stop.ask();
             let _ = thread.join();
         }
         if let Some(state) = &self.state {
-            save_checkpoints(state, &self.lock().trackers);
+            save(state, &self.lock().trackers);
         }
         Summary { status, undelivered }
     }
 
     /// Of everything the plan had, when nothing runs any more.
-    fn last_status(&self, plan: &Plan) -> Status {
+    fn last_status(&self, plan: &Plan, queues: &BTreeMap<Arc<str>, Arc<Queue>>) -> Status {
         let running = self.lock();
         let of = |(id, kind): (&str, &plugin::Kind)| {
             let standing = running.standings.get(id)?;
-            Some(PluginStatus::new(id, kind.name, &standing.shared, &standing.meter, (0, 0)))
+            let waiting = queues.get(id).map_or((0, 0), |q| (q.depth().0, 0));
+            Some(PluginStatus::new(id, kind.name, &standing.shared, &standing.meter, waiting))
         };
         Status { generation: self.generation.load(Ordering::Relaxed), plugins: plan.plugins().filter_map(of).collect() }
     }
 
     fn stop_inputs(&self) {
         let mut running = self.lock();
-        running.inputs.values().for_each(|i| i.stop.ask());
-        let deadline = Clock::real().steady() + STOP_INPUTS;
-        for (id, input) in &running.inputs {
-            while !input.finished.load(Ordering::Acquire) && Clock::real().steady() < deadline {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            if !input.finished.load(Ordering::Acquire) {
-                log::error!(target: id, "does not stop and is left behind");
-            }
-        }
-        let ended: Vec<Arc<str>> =
-            running.inputs.iter().filter(|(_, i)| i.finished.load(Ordering::Acquire)).map(|(id, _)| id.clone()).collect();
-        let handles = std::mem::take(&mut running.inputs);
-        for (id, handle) in handles {
-            if ended.contains(&id) {
-                handle.join();
+        let inputs = std::mem::take(&mut running.inputs);
+        inputs.values().for_each(|i| i.stop.ask());
+        let deadline = Clock::real().steady() + PATIENCE;
+        for (id, input) in inputs.into_iter().chain(std::mem::take(&mut running.leaving)) {
+            match until(deadline, || input.finished.load(Ordering::Acquire)) {
+                true => input.join(),
+                false => log::error!(target: &id, "does not stop and is left behind"),
             }
         }
     }
@@ -325,8 +340,11 @@ impl Engine {
         self.drain(&running);
         self.tell(&running, |answer| Command::Save { answer });
         running.workers.drain(..).for_each(Worker::join);
-        for filter in running.filters.values() {
-            filter.queue.abandon();
+        for (id, filter) in &running.filters {
+            let left = filter.queue.abandon();
+            if left > 0 {
+                log::error!(target: id, "{left} messages still waited for it");
+            }
         }
     }
 
@@ -351,16 +369,22 @@ impl Engine {
 
     fn stop_outputs(&self, grace: Duration) -> usize {
         let mut running = self.lock();
-        running.outputs.values().for_each(OutputHandle::finish);
-        let deadline = Clock::real().steady() + grace;
-        while !running.outputs.values().all(OutputHandle::ended) && Clock::real().steady() < deadline {
-            std::thread::sleep(Duration::from_micros(200));
+        let outputs = std::mem::take(&mut running.outputs);
+        let deadline = Clock::real().steady().saturating_add(grace);
+        // Those that take rejects end last: until then the others may refuse something.
+        for last in [false, true] {
+            let these = || outputs.values().filter(|o| reject::wanted_by(&o.plan.matcher) == last);
+            these().for_each(OutputHandle::finish);
+            until(deadline, || these().all(OutputHandle::ended));
         }
-        running.outputs.values().for_each(|o| o.stop.ask());
-        let mut undelivered = 0;
-        for (id, output) in std::mem::take(&mut running.outputs) {
+        outputs.values().for_each(OutputHandle::stop);
+        let (deadline, mut undelivered) = (Clock::real().steady() + PATIENCE, 0);
+        for (id, output) in outputs {
             let queue = output.queue.clone();
-            output.join();
+            match until(deadline, || output.ended()) {
+                true => output.join(),
+                false => log::error!(target: &id, "does not stop and is left behind with what it had taken"),
+            }
             let left = queue.abandon();
             if left > 0 {
                 log::error!(target: &id, "{left} messages were not delivered within {grace:?} (`grace` in [nilo])");
@@ -371,19 +395,47 @@ impl Engine {
     }
 }
 
+/// How long a stop waits for a thread that was asked to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often checkpoints and filter states are written down.
+const SAVE_EVERY: Duration = Duration::from_millis(500);
+
+/// Waits for something that takes moments; false when it did not happen by then.
+fn until(deadline: Duration, done: impl Fn() -> bool) -> bool {
+    while !done() {
+        if Clock::real().steady() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    true
+}
+
 impl Running {
     pub fn standing(&mut self, id: &Arc<str>) -> Standing {
         self.standings.entry(id.clone()).or_default().clone()
     }
+
+    fn queues(&self) -> BTreeMap<Arc<str>, Arc<Queue>> {
+        let filters = self.filters.iter().map(|(id, f)| (id.clone(), f.queue.clone()));
+        filters.chain(self.outputs.iter().map(|(id, o)| (id.clone(), o.queue.clone()))).collect()
+    }
 }
 
-fn save_checkpoints(state: &StateDir, trackers: &Mutex<BTreeMap<Arc<str>, Arc<Tracker>>>) {
-    let all: Vec<_> = trackers.lock().unwrap_or_else(|p| p.into_inner()).iter().map(|(id, t)| (id.clone(), t.clone())).collect();
-    for (id, tracker) in all {
+/// Writes down what is to be remembered; first the filters' states, which must not be older than
+/// what inputs will not read again. False when some of it could not be written.
+fn save(state: &StateDir, trackers: &Mutex<BTreeMap<Arc<str>, Arc<Tracker>>>) -> bool {
+    let mut all = state.flush();
+    let trackers: Vec<_> = trackers.lock().unwrap_or_else(|p| p.into_inner()).iter().map(|(id, t)| (id.clone(), t.clone())).collect();
+    for (id, tracker) in trackers {
         if let Some(list) = tracker.accepted_if_changed()
             && let Err(e) = state.save_checkpoints(&id, &list)
         {
             log::error!(target: &id, "checkpoints not saved: {e}");
+            tracker.not_saved();
+            all = false;
         }
     }
+    all
 }

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use plugin::{Build, Clock, Counter, Fatal, InputCx, Stop};
 
 use crate::intake::{EngineIntake, IntakeParts};
@@ -29,6 +29,8 @@ pub(crate) struct InputSeed {
     pub standing: Standing,
     pub tracker: Arc<Tracker>,
     pub router: Arc<Router>,
+    /// Told when the input has ended.
+    pub ended: Sender<()>,
 }
 
 impl InputHandle {
@@ -46,6 +48,7 @@ impl InputHandle {
             }
             supervise(&seed, &mine, &rebuild);
             done.store(true, Ordering::Release);
+            let _ = seed.ended.try_send(());
         };
         let thread = thread::Builder::new().name(plan.id.to_string()).spawn(body).map_err(|e| format!("{}: no thread: {e}", plan.id))?;
         Ok(InputHandle { plan, stop, finished, transforms, thread: Some(thread) })
@@ -100,6 +103,3 @@ fn run(seed: &InputSeed, stop: &Stop, transforms: &Arc<AtomicU64>) -> Result<(),
     let mut cx = InputCx { build: &build_cx, clock: &clock, stop, meter: &seed.standing.meter, intake: &mut intake };
     input.run(&mut cx)
 }
-
-/// How long an orderly stop waits for inputs.
-pub(crate) const STOP_INPUTS: Duration = Duration::from_secs(5);

@@ -14,11 +14,16 @@ use crate::queue::Sender;
 use crate::reject::{self, Original};
 use crate::route::Port;
 use crate::status::Standing;
+use crate::supervise::contained;
 use crate::tracker::Tracker;
 
-/// Bytes asked for in one read, and the size at which a batch is handed on: small enough that a
-/// block is still in cache when it is matched.
+/// Most bytes asked for in one read, and the size at which a batch is handed on: small enough that
+/// a block is still in cache when it is matched.
 const BLOCK: usize = 256 << 10;
+
+/// Bytes asked for in the first read of a stream. Memory to read into is cleared first, which would
+/// cost a stream of small reads more than the reading.
+const FIRST_READ: usize = 64 << 10;
 
 /// How long a batch may wait for more when its input is idle.
 const MAX_AGE: Duration = Duration::from_millis(1);
@@ -40,6 +45,10 @@ pub(crate) struct EngineIntake {
     window: usize,
     builder: BatchBuilder,
     rejects: BatchBuilder,
+    /// Messages of the open batch whose bytes it covers: all, but in the middle of a block.
+    whole: usize,
+    /// Longest record taken.
+    limit: usize,
     /// When the first message of the open batch came.
     opened: Option<Duration>,
     streams: Vec<Option<Stream>>,
@@ -64,6 +73,8 @@ struct Stream {
     touched: Duration,
     /// In the middle of a record that is too long.
     skipping: bool,
+    /// Bytes to ask for: more while reads are full, less when they are not.
+    ask: usize,
     logger: String,
     hostname: String,
 }
@@ -111,6 +122,8 @@ impl EngineIntake {
             window: input.spec.options.size("in_flight"),
             builder: BatchBuilder::new(pool),
             rejects: BatchBuilder::default(),
+            whole: 0,
+            limit: input.spec.options.size("max_record"),
             opened: None,
             streams: Vec::new(),
             transforms: Transforms { chain: Vec::new(), made: 0, wanted: transforms },
@@ -188,7 +201,12 @@ impl EngineIntake {
                     at += end;
                 }
                 Split::Record { record, end } => {
-                    self.decode(id, &mut stream, at + record.start, record.len(), now);
+                    if record.len() <= self.limit {
+                        self.decode(id, &mut stream, at + record.start, record.len(), now);
+                    } else {
+                        self.oversize(id, &mut stream, at + record.start, now);
+                        self.standing.meter.add_extra("oversized_bytes", record.len() as u64);
+                    }
                     at += end;
                 }
                 Split::Garbage { end } => {
@@ -196,6 +214,7 @@ impl EngineIntake {
                     at += end;
                 }
                 Split::Refused { record, end, why } => {
+                    self.received += 1;
                     self.refuse(at + record.start, record.len(), &Reject::new(why), now);
                     at += end;
                 }
@@ -210,27 +229,31 @@ impl EngineIntake {
         }
     }
 
-    /// Deals with a record that grew beyond the limit: its beginning is taken or dropped, and the
-    /// rest is skipped until the splitter finds its end.
+    /// Deals with a record that grew beyond the limit before its end was read: the rest is skipped
+    /// until the splitter finds its end.
     fn limit_record(&mut self, id: StreamId, stream: &mut Stream, at: usize, now: i64) -> usize {
         let rest = self.builder.raw().len() - at;
-        let limit = self.input.spec.options.size("max_record");
-        if rest <= limit {
+        if rest <= self.limit {
             return at;
         }
         if !stream.skipping {
             stream.skipping = true;
-            self.standing.meter.add_extra("oversized_records", 1);
-            if self.input.spec.options.str("oversize") == "cut" {
-                self.decode(id, stream, at, limit, now);
-            } else {
-                self.standing.meter.add(Counter::Dropped, 1);
-            }
+            self.oversize(id, stream, at, now);
         }
         // The splitter forgets what it has seen of these bytes.
         let _ = stream.splitter.split(&self.builder.raw()[at..], true);
         self.standing.meter.add_extra("oversized_bytes", rest as u64);
         at + rest
+    }
+
+    /// Takes the beginning of a record that is too long, or none of it.
+    fn oversize(&mut self, id: StreamId, stream: &mut Stream, at: usize, now: i64) {
+        self.standing.meter.add_extra("oversized_records", 1);
+        if self.input.spec.options.str("oversize") == "cut" {
+            return self.decode(id, stream, at, self.limit, now);
+        }
+        self.received += 1;
+        self.standing.meter.add(Counter::Dropped, 1);
     }
 
     fn keep_rest(&mut self, id: StreamId, mut stream: Stream, start: usize, at: usize, end: bool) {
@@ -248,6 +271,7 @@ impl EngineIntake {
         }
         stream.touched = self.clock.steady();
         self.streams[id as usize] = Some(stream);
+        self.whole = self.builder.len();
     }
 
     fn decode(&mut self, id: StreamId, stream: &mut Stream, at: usize, len: usize, now: i64) {
@@ -255,7 +279,9 @@ impl EngineIntake {
         let before = messages.len();
         let record = Record::new(&raw[at..at + len], Text::raw(at, len));
         self.received += 1;
-        if let Err(reject) = stream.decoder.decode(record, messages, &DecodeCx { now }) {
+        // Were the input to start again, it would meet the same record again.
+        let decoded = contained(|| stream.decoder.decode(record, messages, &DecodeCx { now }));
+        if let Err(reject) = decoded.unwrap_or_else(|panic| Err(Reject::new(panic))) {
             messages.truncate(before);
             return self.refuse(at, len, &reject, now);
         }
@@ -281,7 +307,7 @@ impl EngineIntake {
     fn transform(&mut self, index: usize, now: i64) -> bool {
         for transform in &mut self.transforms.chain {
             let (raw, messages) = self.builder.parts();
-            match transform.transform(raw, messages, index) {
+            match contained(|| transform.transform(raw, messages, index)).unwrap_or_else(|panic| Err(Reject::new(panic))) {
                 Ok(Transformed::Keep) => {}
                 Ok(Transformed::Drop) => {
                     self.standing.meter.add(Counter::Dropped, 1);
@@ -336,6 +362,7 @@ impl EngineIntake {
     /// Closes the batch and routes it.
     fn hand_on(&mut self) {
         self.opened = None;
+        self.whole = 0;
         self.account();
         if self.builder.is_empty() && self.builder.spans().is_empty() && self.rejects.is_empty() {
             return;
@@ -433,11 +460,11 @@ impl Intake for EngineIntake {
             Ok((splitter, decoder)) => {
                 let touched = self.clock.steady();
                 let (logger, hostname) = (o.logger, o.hostname);
-                self.streams[id] =
-                    Some(Stream { splitter, decoder, carry: Vec::new(), position: o.position, touched, skipping: false, logger, hostname });
+                let (carry, position, ask) = (Vec::new(), o.position, FIRST_READ);
+                self.streams[id] = Some(Stream { splitter, decoder, carry, position, touched, skipping: false, ask, logger, hostname });
             }
-            // They were built once already when the intake was made.
-            Err(why) => log::error!(target: &self.input.id, "{why}"),
+            // A script that is broken by now. Nothing of this stream may be lost: the input fails, and starts again later.
+            Err(why) => std::panic::resume_unwind(Box::new(why)),
         }
         // A number that is used again means another stream from here on.
         self.defaults.stream = None;
@@ -452,12 +479,16 @@ impl Intake for EngineIntake {
     fn read(&mut self, id: StreamId, from: &mut dyn Read) -> io::Result<usize> {
         self.refresh_transforms();
         let start = self.load_carry(id);
+        let ask = self.streams.get(id as usize).and_then(Option::as_ref).map_or(FIRST_READ, |s| s.ask);
         let raw = self.builder.raw();
         let read_at = raw.len();
-        raw.resize(read_at + BLOCK, 0);
+        raw.resize(read_at + ask, 0);
         let result = from.read(&mut raw[read_at..]);
         let n = *result.as_ref().unwrap_or(&0);
         raw.truncate(read_at + n);
+        if let Some(stream) = self.streams.get_mut(id as usize).and_then(Option::as_mut) {
+            stream.ask = if n == ask { (ask * 2).min(BLOCK) } else { (ask / 2).max(n).max(FIRST_READ) };
+        }
         self.bytes += n as u64;
         if n > 0 {
             self.take_records(id, start, false);
@@ -485,6 +516,8 @@ impl Intake for EngineIntake {
         // What was read before belongs to the old content.
         self.hand_on();
         if let Some(stream) = self.streams.get_mut(id as usize).and_then(Option::as_mut) {
+            // The splitter forgets what it has seen of these bytes.
+            let _ = stream.splitter.split(&stream.carry, true);
             stream.carry.clear();
             stream.position = position;
             stream.skipping = false;
@@ -507,6 +540,7 @@ impl Intake for EngineIntake {
         self.received += (self.builder.len() - first) as u64;
         let now = self.clock.now();
         self.complete(None, first, None, now);
+        self.whole = self.builder.len();
         self.opened.get_or_insert_with(|| self.clock.steady());
         if self.builder.bytes() >= BLOCK {
             self.hand_on();
@@ -538,9 +572,13 @@ impl Intake for EngineIntake {
     }
 }
 
-/// What is still open when the input ends goes on its way.
+/// What is still open when the input ends goes on its way. When a panic ended it in the middle of a
+/// block, the messages of that block stay behind: it is read again.
 impl Drop for EngineIntake {
     fn drop(&mut self) {
-        self.hand_on();
+        self.builder.messages().truncate(self.whole);
+        if let Err(panic) = contained(|| self.hand_on()) {
+            log::error!(target: &self.input.id, "the last batch is lost: {panic}");
+        }
     }
 }

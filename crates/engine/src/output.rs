@@ -3,13 +3,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender as Channel, bounded};
-use message::{BatchBuilder, Selection, Ticket};
-use plugin::{Build, BuildCx, Clock, Counter, Encoder, Item, OutBatch, OutCx, Output, Stop, Verdict};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded};
+use message::{BatchBuilder, Ticket};
+use plugin::{Build, BuildCx, Clock, Counter, Encoder, OutBatch, OutCx, Output, Reject, Stop, Verdict};
 
 use crate::plan::{ConsumerPlan, Plan};
 use crate::queue::{Queue, Sender, Work};
 use crate::reject::{self, Original};
+use crate::round::Round;
 use crate::route::{Port, Router, Wake};
 use crate::status::Standing;
 use crate::supervise::{BackOff, contained};
@@ -19,10 +20,11 @@ pub(crate) struct OutputHandle {
     pub plan: ConsumerPlan,
     pub queue: Arc<Queue>,
     /// Give up now; what is not delivered goes back to the queue.
-    pub stop: Stop,
+    stop: Stop,
     /// Nothing more will come: deliver what is queued, then end.
     finish: Arc<AtomicBool>,
     channel: Channel<()>,
+    wakes: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,19 +43,20 @@ impl OutputHandle {
     /// # Errors
     /// When the system has no thread left.
     pub fn start(seed: OutputSeed, predecessor: Option<OutputHandle>) -> Result<OutputHandle, String> {
-        let (channel, wakes) = bounded(1);
+        // As the queue, the channel belongs to the name: whoever knows only the predecessor wakes its successor.
+        let (channel, wakes) = predecessor.as_ref().map_or_else(|| bounded(1), |old| (old.channel.clone(), old.wakes.clone()));
         let (stop, finish) = (Stop::new(), Arc::new(AtomicBool::new(false)));
         let (plan, queue) = (seed.output.clone(), seed.queue.clone());
-        let (mine, last) = (stop.clone(), finish.clone());
+        let runner = Runner::new(seed, stop.clone(), finish.clone(), wakes.clone());
         let body = move || {
             if let Some(old) = predecessor {
-                old.stop.ask();
+                old.stop();
                 old.join();
             }
-            Runner::new(seed, mine, last, wakes).supervise();
+            runner.supervise();
         };
         let thread = thread::Builder::new().name(plan.id.to_string()).spawn(body).map_err(|e| format!("{}: no thread: {e}", plan.id))?;
-        Ok(OutputHandle { plan, queue, stop, finish, channel, thread: Some(thread) })
+        Ok(OutputHandle { plan, queue, stop, finish, channel, wakes, thread: Some(thread) })
     }
 
     pub fn wake(&self) -> Wake {
@@ -66,12 +69,17 @@ impl OutputHandle {
         let _ = self.channel.try_send(());
     }
 
+    /// Asks it to give up at once; what is not delivered goes back to the queue.
+    pub fn stop(&self) {
+        self.stop.ask();
+        let _ = self.channel.try_send(());
+    }
+
     pub fn ended(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     pub fn join(mut self) {
-        let _ = self.channel.try_send(());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -88,7 +96,15 @@ struct Runner {
     port: Port,
     rejects: BatchBuilder,
     pause: Pause,
+    /// After a panic the messages at hand go one by one, so that the one to blame is found.
+    singly: bool,
 }
+
+/// Longest sleep of an output that wants no polls: it is woken for everything.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// No pause is longer than that, whatever is configured.
+const LONGEST: Duration = Duration::from_secs(86400);
 
 /// Back-off of retries.
 struct Pause {
@@ -102,7 +118,7 @@ impl Pause {
     /// so that many senders do not come back at once.
     fn take(&mut self, asked: Option<Duration>, clock: &Clock) -> Duration {
         let pause = self.next;
-        self.next = (self.next * 2).min(self.longest);
+        self.next = self.next.saturating_mul(2).min(self.longest);
         let jitter = pause.mul_f64(f64::from(clock.steady().subsec_nanos() % 1000) / 4000.0);
         (pause + jitter).max(asked.unwrap_or_default())
     }
@@ -110,16 +126,6 @@ impl Pause {
     fn reset(&mut self) {
         self.next = self.first;
     }
-}
-
-/// Messages that are handed over together.
-#[derive(Default)]
-struct Round {
-    works: Vec<Work>,
-    bytes: Vec<u8>,
-    /// Work, index in its batch, end of its bytes.
-    items: Vec<(usize, u32, usize)>,
-    verdicts: Vec<Option<Verdict>>,
 }
 
 struct Built {
@@ -131,9 +137,10 @@ impl Runner {
     fn new(seed: OutputSeed, stop: Stop, finish: Arc<AtomicBool>, wakes: Receiver<()>) -> Runner {
         let clock = Clock::real();
         let o = &seed.output.spec.options;
-        let first = o.duration("retry");
+        let [first, longest] = ["retry", "retry_max"].map(|name| o.duration(name).min(LONGEST));
         Runner {
-            pause: Pause { first, longest: o.duration("retry_max"), next: first },
+            pause: Pause { first, longest, next: first },
+            singly: false,
             build_cx: seed.plan.build_cx(&seed.output.spec, &clock),
             port: Port::new(seed.router.clone(), seed.output.id.clone()),
             rejects: BatchBuilder::default(),
@@ -156,28 +163,16 @@ impl Runner {
     }
 
     /// Runs the output, again and again while it fails, until it is finished or stopped.
-    fn supervise(&mut self) {
+    fn supervise(mut self) {
         let mut back_off = BackOff::default();
         let mut round = Round::default();
-        // After a panic messages go one by one, so that the one to blame is found.
-        let mut singly = false;
         loop {
             self.seed.standing.shared.set_state("running");
             let outcome = contained(|| {
                 let mut built = self.build()?;
-                self.run(&mut built, &mut round, singly)
+                self.run(&mut built, &mut round)
             });
-            let why = match outcome {
-                Ok(Ok(())) => break,
-                Ok(Err(why)) => why,
-                Err(panic) => {
-                    if singly && !round.items.is_empty() {
-                        self.reject(&mut round, 0, &panic);
-                    }
-                    singly = true;
-                    panic
-                }
-            };
+            let Err(why) = outcome.and_then(|ran| ran) else { break };
             self.seed.standing.meter.add(Counter::Failed, 1);
             let pause = back_off.failed(self.clock.steady());
             log::error!(target: &self.seed.output.id, "failed: {why}; starting again in {pause:?}");
@@ -188,32 +183,34 @@ impl Runner {
             }
             self.seed.standing.meter.add(Counter::Restarted, 1);
         }
-        self.give_back(round);
+        // What was taken and not delivered waits for the successor, in order.
+        round.into_works().for_each(|work| self.seed.queue.unpop(work));
         self.seed.standing.shared.set_state("stopped");
     }
 
-    fn run(&mut self, built: &mut Built, round: &mut Round, mut singly: bool) -> Result<(), String> {
-        let before = Clock::thread_cpu();
-        let mut used = before;
+    fn run(&mut self, built: &mut Built, round: &mut Round) -> Result<(), String> {
+        let (mut used, mut polled) = (Clock::thread_cpu(), self.clock.steady());
         loop {
-            if round.items.is_empty() {
+            if round.is_empty() && !self.stop.asked() {
                 round.clear();
                 self.fill(built, round);
             }
-            if !round.items.is_empty() {
-                if !self.deliver(built, round, singly) {
-                    return Ok(());
-                }
-                singly = false;
-            } else if self.stop.asked() || (self.finish.load(Ordering::Acquire) && self.seed.queue.is_empty()) {
+            let finished = round.is_empty() && self.finish.load(Ordering::Acquire) && self.seed.queue.is_empty();
+            if finished || self.stop.asked() {
                 self.call(|cx| built.output.close(cx), &mut Vec::new());
                 return Ok(());
-            } else {
-                let every = built.output.every().unwrap_or(Duration::from_secs(1));
-                let woken = self.wakes.recv_timeout(every).is_ok();
-                if !woken {
-                    self.call(|cx| built.output.poll(cx), &mut Vec::new());
+            }
+            let due = polled.saturating_add(built.output.every().unwrap_or(IDLE));
+            if round.is_empty() {
+                if self.wakes.recv_timeout(due.saturating_sub(self.clock.steady())) == Err(RecvTimeoutError::Disconnected) {
+                    return Ok(()); // Nobody can reach it any more.
                 }
+            } else {
+                self.deliver(built, round)?;
+            }
+            if self.clock.steady() >= due {
+                polled = self.clock.steady();
+                self.call(|cx| built.output.poll(cx), &mut Vec::new());
             }
             let now = Clock::thread_cpu();
             self.seed.standing.meter.add(Counter::CpuNs, (now - used).as_nanos() as u64);
@@ -225,15 +222,15 @@ impl Runner {
     fn fill(&mut self, built: &mut Built, round: &mut Round) {
         let o = &self.seed.output.spec.options;
         let (count, bytes, age) = (o.integer("batch_count").max(1) as usize, o.size("batch_bytes"), o.duration("batch_age"));
-        let until = self.clock.steady() + age;
+        let until = self.clock.steady().saturating_add(age);
+        let full = |round: &Round| round.len() >= count || round.bytes.len() >= bytes.max(1);
         loop {
-            while round.items.len() < count && round.bytes.len() < bytes {
+            while !full(round) && !self.stop.asked() {
                 let Some(work) = self.seed.queue.pop() else { break };
                 self.encode(built, round, work);
             }
             let left = until.saturating_sub(self.clock.steady());
-            let full = round.items.len() >= count || round.bytes.len() >= bytes;
-            if full || round.items.is_empty() || left.is_zero() || self.stop.asked() || self.finish.load(Ordering::Acquire) {
+            if full(round) || round.is_empty() || left.is_zero() || self.stop.asked() || self.finish.load(Ordering::Acquire) {
                 return;
             }
             let _ = self.wakes.recv_timeout(left);
@@ -242,37 +239,45 @@ impl Runner {
 
     fn encode(&mut self, built: &mut Built, round: &mut Round, work: Work) {
         let wants_bytes = built.output.wants_bytes();
-        let place = round.works.len();
         for index in work.selection.iter() {
             let before = round.bytes.len();
-            if wants_bytes && let Err(reject) = built.encoder.encode(work.batch.get(index), &mut round.bytes) {
-                round.bytes.truncate(before);
-                self.dead_letter(&work, index, &reject.0);
-                continue;
+            if wants_bytes {
+                let encoded = contained(|| built.encoder.encode(work.batch.get(index), &mut round.bytes));
+                if let Err(reject) = encoded.unwrap_or_else(|panic| Err(Reject::new(panic))) {
+                    round.bytes.truncate(before);
+                    self.dead_letter(&work, index, &reject.0);
+                    continue;
+                }
             }
-            round.items.push((place, index as u32, round.bytes.len()));
+            round.add(index);
         }
-        round.works.push(work);
+        self.send_rejects(|| vec![work.batch.ticket().clone()]);
+        round.add_work(work);
     }
 
-    /// Offers the round until every message has its verdict. False when stopped before.
-    fn deliver(&mut self, built: &mut Built, round: &mut Round, singly: bool) -> bool {
+    /// Offers the round until every message has its verdict, or until a stop.
+    fn deliver(&mut self, built: &mut Built, round: &mut Round) -> Result<(), String> {
         loop {
-            let offered = if singly { 1 } else { round.items.len() };
             let mut verdicts = std::mem::take(&mut round.verdicts);
             verdicts.clear();
-            verdicts.resize(offered, None);
-            {
-                let items: Vec<Item<'_>> =
-                    round.items[..offered].iter().map(|&(w, index, end)| Item { batch: &round.works[w].batch, index, end }).collect();
-                let batch = OutBatch::new(&round.bytes[..items[offered - 1].end], &items);
-                self.call(|cx| built.output.write(&batch, cx), &mut verdicts);
+            verdicts.resize(if self.singly { 1 } else { round.len() }, None);
+            let panic = {
+                let (bytes, items) = round.offer(verdicts.len());
+                let batch = OutBatch::new(bytes, &items);
+                contained(|| self.call(|cx| built.output.write(&batch, cx), &mut verdicts)).err()
+            };
+            if let (true, Some(panic)) = (self.singly, &panic) {
+                verdicts[0].get_or_insert_with(|| Verdict::Reject(panic.clone()));
             }
             let retry = self.settle(round, &verdicts);
             round.verdicts = verdicts;
-            if round.items.is_empty() {
-                self.pause.reset();
-                return true;
+            if let Some(panic) = panic {
+                self.singly = !round.is_empty();
+                return Err(panic);
+            }
+            if round.is_empty() {
+                self.singly = false;
+                return Ok(());
             }
             if let Some((after, why)) = retry {
                 self.seed.standing.meter.add(Counter::Retried, 1);
@@ -280,13 +285,11 @@ impl Runner {
                 log::warn!(target: &self.seed.output.id, "{why}; trying again in {pause:?}");
                 self.seed.standing.shared.set_state(format!("retrying: {why}"));
                 self.seed.standing.shared.set_error(why);
-                if self.stop.wait(pause) {
-                    return false;
-                }
+                self.stop.wait(pause);
                 self.seed.standing.shared.set_state("running");
             }
             if self.stop.asked() {
-                return false;
+                return Ok(());
             }
         }
     }
@@ -296,14 +299,15 @@ impl Runner {
         let mut retry: Option<(Option<Duration>, String)> = None;
         let mut keep = Vec::new();
         let now = self.clock.steady();
-        let (mut done, mut latency) = (0, Duration::ZERO);
-        for (i, &(work, index, _)) in round.items.iter().enumerate() {
+        let (mut done, mut bytes, mut latency) = (0, 0, Duration::ZERO);
+        for (i, (work, place, len)) in round.iter().enumerate() {
             match verdicts.get(i) {
                 Some(Some(Verdict::Done)) => {
                     done += 1;
-                    latency += now.saturating_sub(round.works[work].queued);
+                    bytes += len as u64;
+                    latency += now.saturating_sub(work.queued);
                 }
-                Some(Some(Verdict::Reject(why))) => self.dead_letter(&round.works[work], index as usize, why),
+                Some(Some(Verdict::Reject(why))) => self.dead_letter(work, place.index as usize, why),
                 Some(Some(Verdict::Retry { after, why })) => {
                     keep.push(i);
                     retry.get_or_insert_with(|| (*after, why.clone()));
@@ -318,9 +322,12 @@ impl Runner {
         let meter = &self.seed.standing.meter;
         meter.add(Counter::Delivered, done);
         meter.add(Counter::LatencyNs, latency.as_nanos() as u64);
-        meter.add(Counter::Bytes, if keep.is_empty() { round.bytes.len() as u64 } else { 0 });
+        meter.add(Counter::Bytes, bytes);
+        if done > 0 {
+            self.pause.reset();
+        }
+        self.send_rejects(|| round.tickets());
         round.keep(&keep);
-        self.send_rejects();
         retry
     }
 
@@ -335,58 +342,17 @@ impl Runner {
         }
     }
 
-    fn send_rejects(&mut self) {
+    /// Sends the rejects made of messages of `parents`: their input waits for the dead letters, too.
+    fn send_rejects(&mut self, parents: impl FnOnce() -> Vec<Ticket>) {
         if !self.rejects.is_empty() {
-            let batch = self.rejects.finish_with(Ticket::none());
-            self.port.send_rejects(batch, Sender::Filter { bounded: false });
+            let ticket = Ticket::derived(parents());
+            let bounded = ticket.is_awaited();
+            let batch = self.rejects.finish_with(ticket);
+            self.port.send_rejects(batch, Sender::Filter { bounded });
         }
-    }
-
-    fn reject(&mut self, round: &mut Round, item: usize, why: &str) {
-        let (work, index, _) = round.items[item];
-        let work = &round.works[work];
-        let m = work.batch.get(index as usize);
-        log::error!(target: &self.seed.output.id, "message {} set aside: {why}", m.uuid());
-        self.seed.standing.meter.add(Counter::Rejected, 1);
-        let rest: Vec<usize> = (0..round.items.len()).filter(|i| *i != item).collect();
-        round.keep(&rest);
     }
 
     fn call(&self, call: impl FnOnce(&mut OutCx<'_>), verdicts: &mut Vec<Option<Verdict>>) {
         call(&mut OutCx::new(&self.build_cx, &self.clock, &self.stop, &self.seed.standing.meter, verdicts));
-    }
-
-    /// What was taken and not delivered goes back to the queue, in order, for the successor.
-    fn give_back(&self, round: Round) {
-        for (place, work) in round.works.into_iter().enumerate().rev() {
-            let left: Box<[u32]> = round.items.iter().filter(|(w, _, _)| *w == place).map(|(_, index, _)| *index).collect();
-            if !left.is_empty() {
-                self.seed.queue.unpop(Work { selection: Selection::Some(left), ..work });
-            }
-        }
-    }
-}
-
-impl Round {
-    fn clear(&mut self) {
-        self.works.clear();
-        self.bytes.clear();
-        self.items.clear();
-    }
-
-    /// Keeps these items, with their bytes.
-    fn keep(&mut self, items: &[usize]) {
-        if items.is_empty() {
-            return self.clear();
-        }
-        let (mut kept, mut bytes) = (Vec::with_capacity(items.len()), Vec::new());
-        for &i in items {
-            let start = if i == 0 { 0 } else { self.items[i - 1].2 };
-            let (work, index, end) = self.items[i];
-            bytes.extend_from_slice(&self.bytes[start..end]);
-            kept.push((work, index, bytes.len()));
-        }
-        self.items = kept;
-        self.bytes = bytes;
     }
 }

@@ -216,7 +216,7 @@ impl Plan {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn new(config: &Config, registry: &Registry) -> Result<Plan, Vec<Problem>> {
-        let mut planner = Planner { config, registry, problems: Vec::new(), used: Vec::new() };
+        let mut planner = Planner { config, registry, problems: config.problems.clone(), used: Vec::new() };
         let globals = Globals::read(&config.globals, &mut planner.problems);
         let mut plan = Plan {
             inputs: Vec::new(),
@@ -311,7 +311,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn input(&mut self, section: &Section) -> Option<InputPlan> {
-        let spec = self.spec(section)?;
+        let (spec, sound) = self.read(section)?;
         let codec =
             |planner: &mut Self, family, option: &str| planner.codec(family, spec.options.str(option), spec.options.location(option));
         let splitter = codec(self, Family::Splitter, "splitter");
@@ -320,24 +320,21 @@ impl Planner<'_> {
         let at = spec.options.location("transform").clone();
         let transforms: Vec<_> = names.iter().filter_map(|name| self.codec(Family::Transform, name, &at)).collect();
         let id = format!("input.{}", section.name).into();
-        (transforms.len() == names.len()).then_some(InputPlan { id, splitter: splitter?, decoder: decoder?, transforms, spec })
+        (sound && transforms.len() == names.len()).then_some(InputPlan { id, splitter: splitter?, decoder: decoder?, transforms, spec })
     }
 
     fn consumer(&mut self, section: &Section) -> Option<ConsumerPlan> {
-        let spec = self.spec(section)?;
+        let (spec, sound) = self.read(section)?;
         let o = &spec.options;
+        // All of these are looked at, whatever else is wrong.
         let matcher = self.matcher(o);
-        let encoder = match section.family {
-            Family::Output => Some(match o.get_str("encoder") {
-                Some(name) => self.codec(Family::Encoder, name, o.location("encoder"))?,
-                None => self.default_encoder(&spec)?,
-            }),
-            _ => None,
-        };
+        let from = self.from(o);
+        let encoder = if section.family == Family::Output { self.encoder(&spec, sound).map(Some) } else { Some(None) };
+        let (Some(matcher), Some(encoder), true) = (matcher, encoder, sound) else { return None };
         Some(ConsumerPlan {
             id: format!("{}.{}", section.family, section.name).into(),
-            matcher: matcher?,
-            from: self.from(o),
+            matcher,
+            from,
             signer: o.get_str("signer").map(str::to_string),
             queue: o.size("queue"),
             when_full: match o.str("when_full") {
@@ -353,6 +350,9 @@ impl Planner<'_> {
 
     fn matcher(&mut self, o: &Options) -> Option<Matcher> {
         let Some(text) = o.get_str("match") else {
+            if o.given("match") {
+                return None; // It is not even a string, which was said.
+            }
             if o.strings("from").is_empty() {
                 let problem = Problem::new("option `match` is missing").at(o.at(), "this plugin would never receive anything");
                 self.problems.push(
@@ -377,6 +377,9 @@ impl Planner<'_> {
     }
 
     fn from(&mut self, o: &Options) -> Vec<Arc<str>> {
+        if o.strings("from").is_empty() {
+            return Vec::new();
+        }
         let sources = || {
             self.config
                 .sections
@@ -398,8 +401,13 @@ impl Planner<'_> {
         o.strings("from").iter().map(|s| s.as_str().into()).collect()
     }
 
-    /// The kind and options of a section of its own.
+    /// The kind and options of a section of its own, if nothing is wrong with them.
     fn spec(&mut self, section: &Section) -> Option<Spec> {
+        self.read(section).and_then(|(spec, sound)| sound.then_some(spec))
+    }
+
+    /// As [`Planner::spec`]; of what is wrong the rest can still be checked. Tells whether all is well.
+    fn read(&mut self, section: &Section) -> Option<(Spec, bool)> {
         let kind = self.kind_of(section)?;
         let before = self.problems.len();
         let options = Options::check(&options_of(kind), &section.tree, &mut self.problems);
@@ -409,7 +417,7 @@ impl Planner<'_> {
                 problem.at = Some(section.key.at.clone());
             }
         }
-        (self.problems.len() == before).then(|| Spec { name: section.name.clone(), kind, options })
+        Some((Spec { name: section.name.clone(), kind, options }, self.problems.len() == before))
     }
 
     fn kind_of(&mut self, section: &Section) -> Option<&'static Kind> {
@@ -470,6 +478,15 @@ impl Planner<'_> {
         let help = format!("configure it in a section [{family}.NAME] with type = \"{}\" and refer to NAME here", kind.name);
         self.problems.extend(found.iter().map(|p| Problem { help: Some(help.clone()), ..p.clone() }));
         found.is_empty().then(|| Spec { name: name.to_string(), kind, options })
+    }
+
+    /// The encoder that an output names, or else wants itself.
+    fn encoder(&mut self, output: &Spec, sound: bool) -> Option<Spec> {
+        match output.options.get_str("encoder") {
+            Some(name) => self.codec(Family::Encoder, name, output.options.location("encoder")),
+            None if sound => self.default_encoder(output),
+            None => None,
+        }
     }
 
     /// The encoder the output itself wants.

@@ -4,18 +4,21 @@ use crossbeam_channel::Sender as Channel;
 use message::Batch;
 use plugin::{Carried, Counter};
 
-use crate::queue::{Sender, Work};
-use crate::slot::{Instance, Slot, SlotSeed};
+use crate::instance::Instance;
+use crate::queue::Work;
+use crate::slot::{Slot, SlotSeed};
 
 /// The first moments of a reloaded filter: what it consumes is retained and what it injects is
 /// held back, so that its predecessor can go on as if nothing had happened.
 pub(crate) struct Probation {
     old: Instance,
     old_seed: SlotSeed,
-    pub held: Vec<Batch>,
+    held: Vec<Batch>,
     retained: Vec<Work>,
     bytes: usize,
     messages: usize,
+    /// Of these, what the new instance refused and counted itself.
+    refused: u64,
     pub ticked: bool,
     ends: Duration,
     carried: Carried,
@@ -23,7 +26,7 @@ pub(crate) struct Probation {
 }
 
 /// It is over after this time, or after this many messages and a tick, or when this many bytes
-/// are retained; whichever comes first.
+/// are retained and held back; whichever comes first.
 const TIME: Duration = Duration::from_millis(250);
 const MESSAGES: usize = 300;
 const BYTES: usize = 4 << 20;
@@ -31,6 +34,12 @@ const BYTES: usize = 4 << 20;
 impl Probation {
     pub fn ends(&self) -> Duration {
         self.ends
+    }
+
+    /// Keeps what the new instance injected.
+    pub fn hold(&mut self, batch: Batch) {
+        self.bytes += batch.bytes();
+        self.held.push(batch);
     }
 
     fn over(&self, now: Duration, ticks: bool) -> bool {
@@ -42,14 +51,15 @@ impl Slot {
     /// Puts a new instance in the place of the running one, on probation. The answer tells what
     /// was carried over, once the new one has held, or why the old one runs on.
     pub fn replace(&mut self, seed: SlotSeed, answer: Channel<Result<Carried, String>>) {
-        // A reload during a probation: the one under way counts as held.
-        self.finish_probation();
         let mut new = match Instance::build(&seed) {
             Ok(new) => new,
             Err(why) => return drop(answer.try_send(Err(why))),
         };
+        // A reload during a probation: the one under way counts as held.
+        self.finish_probation();
         seed.standing.shared.set_files(new.files());
         let Some(mut old) = self.live.take() else { return self.revive(seed, new, &answer) };
+        new.succeed(&old);
         let carried = old.save().and_then(|saved| new.restore(&saved)).unwrap_or_else(|why| {
             log::warn!(target: &seed.filter.id, "nothing was carried over: {why}");
             Carried::default()
@@ -64,6 +74,7 @@ impl Slot {
             retained: Vec::new(),
             bytes: 0,
             messages: 0,
+            refused: 0,
             ticked: false,
             ends,
             carried,
@@ -73,8 +84,10 @@ impl Slot {
 
     /// A new script for a filter that was down: there is nothing to fall back on.
     fn revive(&mut self, seed: SlotSeed, mut new: Instance, answer: &Channel<Result<Carried, String>>) {
-        let saved = self.take_saved();
-        let carried = new.restore(&saved).unwrap_or_default();
+        let carried = new.restore(self.saved()).unwrap_or_else(|why| {
+            log::warn!(target: &seed.filter.id, "nothing was carried over: {why}");
+            Carried::default()
+        });
         seed.standing.shared.set_state("running");
         seed.standing.meter.add(Counter::Reloaded, 1);
         self.seed = seed;
@@ -85,10 +98,13 @@ impl Slot {
     /// Takes work while on probation.
     pub(crate) fn probe(&mut self, work: Work) {
         let Some(live) = &mut self.live else { return self.seed.queue.unpop(work) };
+        let before = self.seed.standing.meter.get(Counter::Rejected);
         let outcome = live.messages(&self.seed, &work.batch, &work.selection, &mut self.out);
+        let refused = self.meter().get(Counter::Rejected) - before;
         self.emit(Some(&work));
         if let Some(probation) = &mut self.probation {
             probation.messages += work.selection.len();
+            probation.refused += refused;
             probation.bytes += work.bytes;
             probation.retained.push(work);
         }
@@ -109,19 +125,17 @@ impl Slot {
     pub(crate) fn finish_probation(&mut self) {
         let Some(probation) = self.probation.take() else { return };
         self.meter().add(Counter::Reloaded, 1);
-        self.meter().add(Counter::Delivered, probation.messages as u64);
-        for batch in probation.held {
-            let bounded = batch.ticket().is_awaited();
-            self.port.send(batch, Sender::Filter { bounded });
-        }
+        self.meter().add(Counter::Delivered, (probation.messages as u64).saturating_sub(probation.refused));
+        probation.held.into_iter().for_each(|batch| self.inject(batch));
         if let Some(live) = &self.live {
             live.report(&self.seed.standing);
         }
         let _ = probation.answer.try_send(Ok(probation.carried));
+        probation.old.let_go();
     }
 
-    /// The new instance failed: what it injected is dropped, and the old one takes what the new
-    /// one had taken.
+    /// The new instance failed: what it injected is dropped, and what it had taken waits for the
+    /// old one. The files stay known in their failed version, so that only another change is tried.
     pub(crate) fn roll_back(&mut self, why: &str) {
         let Some(probation) = self.probation.take() else { return };
         self.out = Default::default();
@@ -130,14 +144,12 @@ impl Slot {
         self.seed.standing.shared.set_error(format!("reload rolled back: {why}"));
         self.seed.standing.meter.add_extra("rolled_back", 1);
         self.seed.standing.meter.add_extra("rolled_back_injections", held as u64);
-        let files = self.seed.standing.shared.files();
         self.seed = probation.old_seed;
-        self.live = Some(probation.old);
-        // The files are known in their failed version, so that only another change is tried.
-        self.seed.standing.shared.set_files(files);
-        for work in probation.retained {
-            self.take(work);
+        if let Some(new) = self.live.replace(probation.old) {
+            new.let_go();
         }
+        // In front of what waits, in order.
+        probation.retained.into_iter().rev().for_each(|work| self.seed.queue.unpop(work));
         let _ = probation.answer.try_send(Err(why.to_string()));
     }
 }

@@ -33,8 +33,18 @@ struct Inner {
     bytes: usize,
     limit: usize,
     when_full: WhenFull,
+    closed: Option<Closed>,
+    /// Messages that were left when the program stopped.
+    left: usize,
+}
+
+/// Why nobody takes from a queue any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Closed {
     /// The consumer was removed: what comes is dropped and counted.
-    closed: bool,
+    Removed,
+    /// The program stops: what comes was not delivered, and inputs that can replay it will.
+    Stopped,
 }
 
 /// On whose account a sender may wait.
@@ -49,7 +59,7 @@ pub(crate) enum Sender<'a> {
 
 impl Queue {
     pub fn new(limit: usize, when_full: WhenFull, meter: Arc<Meter>) -> Queue {
-        let inner = Inner { works: VecDeque::new(), bytes: 0, limit: limit.max(1), when_full, closed: false };
+        let inner = Inner { works: VecDeque::new(), bytes: 0, limit: limit.max(1), when_full, closed: None, left: 0 };
         Queue { inner: Mutex::new(inner), room: Condvar::new(), meter }
     }
 
@@ -67,7 +77,8 @@ impl Queue {
     /// Adds work, by the consumer's policy when it is full. True when the queue was empty before,
     /// so that its owner has to be woken.
     pub fn push(&self, work: Work, sender: Sender<'_>) -> bool {
-        self.meter.add(Counter::Received, work.selection.len() as u64);
+        let messages = work.selection.len();
+        self.meter.add(Counter::Received, messages as u64);
         let mut q = self.lock();
         if q.bytes + work.bytes > q.limit && !q.works.is_empty() {
             match (q.when_full, sender) {
@@ -76,15 +87,23 @@ impl Queue {
                 }
                 (WhenFull::Hold | WhenFull::Block, Sender::Filter { bounded: true }) => {}
                 (WhenFull::DropNewest, _) => {
-                    self.meter.add(Counter::Dropped, work.selection.len() as u64);
+                    self.meter.add(Counter::Dropped, messages as u64);
                     return false;
                 }
                 _ => self.drop_oldest(&mut q, work.bytes),
             }
         }
-        if q.closed {
-            self.meter.add(Counter::Dropped, work.selection.len() as u64);
-            return false;
+        match q.closed {
+            None => {}
+            Some(Closed::Removed) => {
+                self.meter.add(Counter::Dropped, messages as u64);
+                return false;
+            }
+            Some(Closed::Stopped) => {
+                work.batch.ticket().abandon();
+                q.left += messages;
+                return false;
+            }
         }
         q.bytes += work.bytes;
         q.works.push_back(work);
@@ -96,7 +115,7 @@ impl Queue {
     fn wait_for_room<'q>(&'q self, mut q: MutexGuard<'q, Inner>, bytes: usize, stop: &Stop) -> MutexGuard<'q, Inner> {
         while q.bytes + bytes > q.limit
             && !q.works.is_empty()
-            && !q.closed
+            && q.closed.is_none()
             && !stop.asked()
             && matches!(q.when_full, WhenFull::Hold | WhenFull::Block)
         {
@@ -131,31 +150,38 @@ impl Queue {
     /// Messages and bytes that wait, and since when the oldest does.
     pub fn depth(&self) -> (usize, usize, Option<Duration>) {
         let q = self.lock();
-        (q.works.iter().map(|w| w.selection.len()).sum(), q.bytes, q.works.front().map(|w| w.queued))
+        (q.left + q.works.iter().map(|w| w.selection.len()).sum::<usize>(), q.bytes, q.works.front().map(|w| w.queued))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lock().works.is_empty()
+        self.len() == 0
+    }
+
+    /// Pieces of work that wait.
+    pub fn len(&self) -> usize {
+        self.lock().works.len()
     }
 
     /// Nobody will take from it any more; what waits is dropped and counted.
     pub fn close(&self) {
         let mut q = self.lock();
-        q.closed = true;
+        q.closed = Some(Closed::Removed);
         let dropped: usize = q.works.drain(..).map(|w| w.selection.len()).sum();
         q.bytes = 0;
         self.meter.add(Counter::Dropped, dropped as u64);
         self.room.notify_all();
     }
 
-    /// The program stops: what waits was not delivered, and inputs that can replay it will.
+    /// The program stops. Messages that were not delivered.
     pub fn abandon(&self) -> usize {
         let mut q = self.lock();
-        q.closed = true;
+        q.closed = Some(Closed::Stopped);
         q.bytes = 0;
         let works: Vec<Work> = q.works.drain(..).collect();
         works.iter().for_each(|w| w.batch.ticket().abandon());
-        works.iter().map(|w| w.selection.len()).sum()
+        q.left += works.iter().map(|w| w.selection.len()).sum::<usize>();
+        self.room.notify_all();
+        q.left
     }
 }
 
@@ -217,5 +243,18 @@ mod tests {
         stop.ask();
         q.push(work(1), input);
         assert_eq!(q.depth().0, 3);
+    }
+
+    #[test]
+    fn what_comes_after_the_stop_is_not_accepted() {
+        let accepted = Arc::new(std::sync::Mutex::new(None));
+        let told = accepted.clone();
+        let mut b = BatchBuilder::default();
+        b.add();
+        let batch = Arc::new(b.finish_with(message::Ticket::new(move |outcome| *told.lock().unwrap() = Some(outcome))));
+        let q = queue(WhenFull::Hold);
+        assert_eq!(q.abandon(), 0);
+        q.push(Work { selection: batch.all(), batch, bytes: 1, queued: Duration::ZERO }, OTHER);
+        assert_eq!((*accepted.lock().unwrap(), q.depth().0), (Some(message::Outcome::Abandoned), 1));
     }
 }

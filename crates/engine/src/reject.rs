@@ -1,8 +1,14 @@
+use matcher::Matcher;
 use message::{BatchBuilder, MessageRef};
 
 /// Type of the messages that keep what was refused. They reach only consumers whose matcher names
 /// this type, never those that match everything.
 pub(crate) const TYPE: &str = "nilometer.reject";
+
+/// Whether a matcher names rejects.
+pub(crate) fn wanted_by(matcher: &Matcher) -> bool {
+    matcher.names_type(TYPE)
+}
 
 /// Longest original kept in a reject, in bytes.
 const KEEP: usize = 64 << 10;

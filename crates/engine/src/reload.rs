@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use options::Problem;
-use plugin::Carried;
+use plugin::{Carried, Clock};
 
-use crate::engine::{Engine, Running};
+use crate::engine::{Engine, FilterHandle, Running};
+use crate::output::OutputHandle;
 use crate::plan::{ConsumerPlan, Plan};
 use crate::watch::hash;
 use crate::worker::Command;
@@ -86,16 +87,20 @@ impl Engine {
             return Err(vec![Problem::new("`state` cannot change while running").help("restart nilo to use another state directory")]);
         }
         let plan = Arc::new(plan);
-        let mut report = Report::default();
-        let mut answers = Vec::new();
+        let (mut report, mut answers) = (Report::default(), Vec::new());
+        let removed;
         {
             let mut running = self.lock();
             self.reload_outputs(&mut running, &plan, &mut report);
             self.reload_filters(&mut running, &plan, &mut report, &mut answers);
             self.swap_table(&running);
-            self.remove_consumers(&mut running, &plan, &mut report);
+            removed = self.remove_consumers(&mut running, &plan, &mut report);
             self.reload_inputs(&mut running, &plan, &mut report);
             running.plan = plan;
+        }
+        // A filter of the same name that comes back finds its state saved.
+        for gone in removed {
+            let _ = gone.recv_timeout(PATIENCE);
         }
         // Scripts may have changed along with the configuration.
         self.reload_scripts(&mut report, &mut answers);
@@ -138,7 +143,7 @@ impl Engine {
             };
             let predecessor = running.outputs.remove(&output.id);
             // A stuck one must not delay this: its successor waits for it on its own thread.
-            predecessor.iter().for_each(|old| old.stop.ask());
+            predecessor.iter().for_each(OutputHandle::stop);
             let outcome = self.start_output(running, plan, output, predecessor);
             report.changes.push((output.id.to_string(), outcome.map_or_else(Change::Kept, |()| change)));
         }
@@ -176,48 +181,41 @@ impl Engine {
     }
 
     /// Lets go what the plan has no more; the table does not name it any longer.
-    fn remove_consumers(&self, running: &mut Running, plan: &Arc<Plan>, report: &mut Report) {
+    fn remove_consumers(&self, running: &mut Running, plan: &Arc<Plan>, report: &mut Report) -> Vec<Receiver<()>> {
         let wanted: BTreeSet<&str> = plan.plugins().map(|(id, _)| id).collect();
         let gone: Vec<Arc<str>> =
             running.filters.keys().chain(running.outputs.keys()).filter(|id| !wanted.contains(&***id)).cloned().collect();
         if gone.is_empty() {
-            return;
+            return Vec::new();
         }
         for id in &gone {
+            running.standing(id).shared.set_files(Vec::new());
             report.changes.push((id.to_string(), Change::Removed));
         }
         let filters: Vec<_> = gone.iter().filter_map(|id| running.filters.remove(id)).collect();
         let outputs: Vec<_> = gone.iter().filter_map(|id| running.outputs.remove(id)).collect();
         self.swap_table(running);
-        for filter in filters {
-            let (answer, _) = bounded(1);
+        outputs.into_iter().for_each(|output| remove_output(output, plan.globals.grace));
+        let remove = |filter: FilterHandle| {
+            let (answer, answered) = bounded(1);
+            running.workers[filter.worker].filters -= 1;
             running.workers[filter.worker].inbox.send(Command::Remove { slot: filter.slot, answer });
-        }
-        for output in outputs {
-            output.finish();
-            let grace = plan.globals.grace;
-            // Delivers what is queued in the background; a stuck one delays nobody.
-            std::thread::spawn(move || {
-                let deadline = plugin::Clock::real().steady() + grace;
-                while !output.ended() && plugin::Clock::real().steady() < deadline {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                output.stop.ask();
-                let queue = output.queue.clone();
-                output.join();
-                queue.close();
-            });
-        }
+            answered
+        };
+        filters.into_iter().map(remove).collect()
     }
 
     fn reload_inputs(&self, running: &mut Running, plan: &Arc<Plan>, report: &mut Report) {
         let wanted: BTreeSet<&str> = plan.inputs.iter().map(|i| &*i.id).collect();
         let gone: Vec<Arc<str>> = running.inputs.keys().filter(|id| !wanted.contains(&***id)).cloned().collect();
+        running.leaving.retain(|_, input| !input.finished.load(Ordering::Acquire));
         for id in gone {
             if let Some(input) = running.inputs.remove(&id) {
                 input.stop.ask();
-                std::thread::spawn(move || input.join());
+                running.standing(&id).shared.set_files(Vec::new());
                 report.changes.push((id.to_string(), Change::Removed));
+                running.leaving.insert(id, input);
+                self.tell_input_ended();
             }
         }
         for input in &plan.inputs {
@@ -226,7 +224,8 @@ impl Engine {
                 Some(_) => Change::Changed,
                 None => Change::Added,
             };
-            let predecessor = running.inputs.remove(&input.id);
+            // Also one that was removed a moment ago: it may have read what it has not handed on yet.
+            let predecessor = running.inputs.remove(&input.id).or_else(|| running.leaving.remove(&input.id));
             predecessor.iter().for_each(|old| old.stop.ask());
             let outcome = self.start_input(running, plan, input, predecessor);
             report.changes.push((input.id.to_string(), outcome.map_or_else(Change::Kept, |()| change)));
@@ -274,4 +273,20 @@ impl Engine {
             }
         }
     }
+}
+
+/// Delivers what is queued in the background; a stuck output delays nobody.
+fn remove_output(output: OutputHandle, grace: Duration) {
+    output.finish();
+    let wait = move || {
+        let deadline = Clock::real().steady().saturating_add(grace);
+        while !output.ended() && Clock::real().steady() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        output.stop();
+        let queue = output.queue.clone();
+        output.join();
+        queue.close();
+    };
+    std::thread::spawn(wait);
 }

@@ -52,6 +52,10 @@ impl Target {
         Target { id: plan.id.clone(), queue, wake, matcher: plan.matcher.clone(), from: plan.from.clone(), signer: plan.signer.clone() }
     }
 
+    fn takes_from(&self, source: &Arc<str>) -> bool {
+        self.from.is_empty() || self.from.contains(source)
+    }
+
     /// Narrows a selection to the signer this consumer trusts.
     fn signed(&self, batch: &Batch, selection: Selection) -> Selection {
         match &self.signer {
@@ -66,7 +70,7 @@ impl Target {
 impl Table {
     pub fn new(targets: Vec<Target>) -> Table {
         let matchers = targets.iter().enumerate().map(|(i, t)| (i, t.matcher.clone())).collect();
-        let rejects = (0..targets.len()).filter(|i| targets[*i].matcher.names_type(reject::TYPE)).collect();
+        let rejects = (0..targets.len()).filter(|i| reject::wanted_by(&targets[*i].matcher)).collect();
         Table { index: Index::new(matchers), targets, rejects }
     }
 }
@@ -120,7 +124,7 @@ impl Port {
         for (consumer, selection) in self.selected.selections() {
             let target = &table.targets[consumer];
             // A filter never gets back what it injected itself, whatever it matches.
-            if target.id != self.source && (target.from.is_empty() || target.from.contains(&self.source)) {
+            if target.id != self.source && target.takes_from(&self.source) {
                 self.deliver(target, &batch, selection, sender);
             }
         }
@@ -130,7 +134,7 @@ impl Port {
     pub fn send_rejects(&mut self, batch: Batch, sender: Sender<'_>) {
         let batch = Arc::new(batch);
         let table = self.router.table.load();
-        for target in table.rejects.iter().map(|i| &table.targets[*i]) {
+        for target in table.rejects.iter().map(|i| &table.targets[*i]).filter(|t| t.takes_from(&self.source)) {
             let list = (0..batch.len()).filter(|i| target.matcher.matches(batch.get(*i))).map(|i| i as u32).collect();
             self.deliver(target, &batch, Selection::Some(list), sender);
         }

@@ -1,11 +1,13 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use message::{Batch, BatchBuilder, Selection, Ticket, Uuid};
-use plugin::{Build, Carried, Clock, Counter, Filter, FilterCx, FilterFailure, Meter};
+use message::{Batch, BatchBuilder, MessageRef, Ticket, Uuid};
+use plugin::{Clock, Counter, Meter};
 
 use crate::checkpoints::StateDir;
 use crate::engine::Ticks;
+use crate::instance::Instance;
 use crate::plan::{ConsumerPlan, Plan};
 use crate::probation::Probation;
 use crate::queue::{Queue, Sender, Work};
@@ -29,9 +31,24 @@ pub(crate) struct Slot {
     /// State to start the next instance with.
     saved: Vec<u8>,
     saved_at: Duration,
+    /// Something happened since the state was saved.
+    touched: bool,
+    /// Hash of what the state directory was given last.
+    kept: u64,
     /// The message the last failure happened at.
     hurt: Option<Uuid>,
+    /// Failures that no single message explains; a message was set aside, but no other got through since.
+    suspicion: u32,
+    blamed: bool,
+    /// It stands in its worker's list of places with work.
+    pub listed: bool,
 }
+
+/// After more failures than this the state may be the reason, and is given up.
+const SUSPICIOUS: u32 = 4;
+
+/// State is saved no more often than that.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What a filter's place is made of.
 #[derive(Clone)]
@@ -52,141 +69,12 @@ pub(crate) struct SlotSeed {
 
 impl SlotSeed {
     /// Now, ns since the UNIX epoch, on the clock that ticks follow.
-    fn wall(&self) -> i64 {
+    pub fn wall(&self) -> i64 {
         self.epoch + Clock::real().steady().as_nanos() as i64
     }
 
     fn steady(&self, wall: i64) -> Duration {
         Duration::from_nanos((wall - self.epoch).max(0) as u64)
-    }
-}
-
-/// One instance of a filter with its tick schedule.
-pub(crate) struct Instance {
-    filter: Box<dyn Filter>,
-    every: Option<i64>,
-    /// When the next tick is due, ns since the UNIX epoch.
-    due: Option<i64>,
-}
-
-impl Instance {
-    /// # Errors
-    /// Why the filter cannot be built.
-    pub fn build(seed: &SlotSeed) -> Result<Instance, String> {
-        let spec = &seed.filter.spec;
-        let Build::Filter(build) = spec.kind.build else { return Err("not a filter".to_string()) };
-        let cx = seed.plan.build_cx(spec, &seed.clock);
-        let filter = contained(|| build(&spec.options, &cx)).and_then(|built| built.map_err(|p| p.to_string()))?;
-        let every = filter.every().map(|e| (e.as_nanos() as i64).max(1_000_000));
-        let due = match seed.ticks {
-            Ticks::Clock => every.map(|e| seed.wall() + e),
-            Ticks::Messages => None,
-        };
-        Ok(Instance { filter, every, due })
-    }
-
-    pub fn restore(&mut self, saved: &[u8]) -> Result<Carried, String> {
-        if saved.is_empty() {
-            return Ok(Carried::default());
-        }
-        contained(|| self.filter.restore(saved)).and_then(|r| r)
-    }
-
-    pub fn save(&mut self) -> Result<Vec<u8>, String> {
-        contained(|| self.filter.save()).and_then(|r| r)
-    }
-
-    pub fn ticks(&self) -> bool {
-        self.every.is_some()
-    }
-
-    pub fn report(&self, standing: &Standing) {
-        standing.shared.set_gauges(self.filter.gauges());
-    }
-
-    /// Files it was made of, with what they hold now.
-    pub fn files(&self) -> Vec<(std::path::PathBuf, u64)> {
-        self.filter.files().into_iter().map(|f| (f.clone(), crate::watch::hash(&f))).collect()
-    }
-
-    /// Whether a tick is due by the clock.
-    pub fn due(&self) -> Option<i64> {
-        self.due
-    }
-
-    /// Takes messages; with ticks by messages, ticks fall between them. The failure's position is
-    /// in the selection.
-    pub fn messages(
-        &mut self,
-        seed: &SlotSeed,
-        batch: &Arc<Batch>,
-        selection: &Selection,
-        out: &mut BatchBuilder,
-    ) -> Result<(), FilterFailure> {
-        let cx = FilterCx { clock: &seed.clock, meter: &seed.standing.meter };
-        if seed.ticks == Ticks::Clock || self.every.is_none() {
-            return self.call(|f, out| f.messages(batch, selection, out, &cx), out);
-        }
-        let mut from = 0;
-        for nth in 0..selection.len() {
-            let at = batch.get(selection.index(nth)).timestamp();
-            if self.due.is_some_and(|due| at >= due) {
-                self.part(batch, selection, from..nth, out, &cx)?;
-                from = nth;
-                self.tick(seed, false, out).map_err(|f| FilterFailure { at: nth, ..f })?;
-            }
-            seed.clock.set(at);
-            self.schedule(at);
-        }
-        self.part(batch, selection, from..selection.len(), out, &cx)
-    }
-
-    fn part(
-        &mut self,
-        batch: &Arc<Batch>,
-        selection: &Selection,
-        range: std::ops::Range<usize>,
-        out: &mut BatchBuilder,
-        cx: &FilterCx<'_>,
-    ) -> Result<(), FilterFailure> {
-        let part: Selection = match range.len() {
-            0 => return Ok(()),
-            n if n == selection.len() => selection.clone(),
-            _ => Selection::Some(range.clone().map(|nth| selection.index(nth) as u32).collect()),
-        };
-        self.call(|f, out| f.messages(batch, &part, out, cx), out).map_err(|f| FilterFailure { at: f.at + range.start, ..f })
-    }
-
-    /// The first message's time starts the schedule; windows begin at multiples of the interval.
-    fn schedule(&mut self, at: i64) {
-        if let (None, Some(every)) = (self.due, self.every) {
-            self.due = Some((at.div_euclid(every) + 1) * every);
-        }
-    }
-
-    /// The tick that is due, and the next one scheduled: at most one is ever pending.
-    pub fn tick(&mut self, seed: &SlotSeed, last: bool, out: &mut BatchBuilder) -> Result<(), FilterFailure> {
-        let now = match seed.ticks {
-            Ticks::Clock => seed.wall(),
-            Ticks::Messages => seed.clock.now(),
-        };
-        let due = self.due.filter(|due| *due <= now || seed.ticks == Ticks::Messages).unwrap_or(now);
-        if let Some(every) = self.every {
-            self.due = match seed.ticks {
-                Ticks::Clock => Some(if due + every > now { due + every } else { now + every }),
-                Ticks::Messages => None,
-            };
-        }
-        let cx = FilterCx { clock: &seed.clock, meter: &seed.standing.meter };
-        self.call(|f, out| f.tick(due, last, out, &cx), out)
-    }
-
-    fn call(
-        &mut self,
-        call: impl FnOnce(&mut dyn Filter, &mut BatchBuilder) -> Result<(), FilterFailure>,
-        out: &mut BatchBuilder,
-    ) -> Result<(), FilterFailure> {
-        contained(|| call(&mut *self.filter, out)).unwrap_or_else(|why| Err(FilterFailure { at: 0, why }))
     }
 }
 
@@ -209,9 +97,14 @@ impl Slot {
             clock,
             back_off: BackOff::default(),
             suspended: None,
+            kept: digest(&saved),
             saved,
             saved_at,
+            touched: false,
             hurt: None,
+            suspicion: 0,
+            blamed: false,
+            listed: false,
         };
         slot.start()?;
         Ok(slot)
@@ -239,8 +132,13 @@ impl Slot {
             Ticks::Clock => self.live.as_ref().and_then(Instance::due).map(|due| self.seed.steady(due)),
             Ticks::Messages => None,
         };
-        let snapshot = self.seed.state.as_ref().map(|_| self.saved_at + self.seed.plan.globals.snapshot);
-        [tick, self.suspended, self.probation.as_ref().map(Probation::ends), snapshot].into_iter().flatten().min()
+        [tick, self.suspended, self.probation.as_ref().map(Probation::ends), self.snapshot_at()].into_iter().flatten().min()
+    }
+
+    /// When the state is to be saved: not while nothing happens, and not what is on probation.
+    fn snapshot_at(&self) -> Option<Duration> {
+        let wanted = self.seed.state.is_some() && self.touched && self.probation.is_none();
+        wanted.then(|| self.saved_at.saturating_add(self.seed.plan.globals.snapshot.max(SHORTEST)))
     }
 
     /// Does what time asks for: restarts, ends a probation, ticks, saves.
@@ -254,17 +152,17 @@ impl Slot {
         if due && self.seed.ticks == Ticks::Clock {
             self.tick(false);
         }
-        if self.seed.state.is_some() && self.probation.is_none() && now >= self.saved_at + self.seed.plan.globals.snapshot {
+        if self.snapshot_at().is_some_and(|at| now >= at) {
             self.save();
         }
     }
 
     fn resume(&mut self) {
         self.suspended = None;
-        // Twice in a row with its state: the state may be the reason.
-        if self.back_off.failures() > 2 {
-            log::warn!(target: &self.seed.filter.id, "failed {} times in a row and starts without its state", self.back_off.failures());
+        if self.suspicion > SUSPICIOUS {
+            log::warn!(target: &self.seed.filter.id, "failed {} times and starts without its state", self.suspicion);
             self.saved.clear();
+            self.suspicion = 0;
         }
         match self.start() {
             Ok(()) => {
@@ -282,10 +180,12 @@ impl Slot {
         }
         let Some(work) = self.seed.queue.pop() else { return false };
         let before = Clock::thread_cpu();
-        if self.probation.is_some() {
-            self.probe(work)
-        } else {
-            self.take(work)
+        self.touched = true;
+        let ticket = work.batch.ticket().clone();
+        let outcome = contained(|| if self.probation.is_some() { self.probe(work) } else { self.take(work) });
+        if let Err(panic) = outcome {
+            ticket.abandon();
+            self.break_down(&panic);
         }
         self.seed.standing.meter.add(Counter::CpuNs, (Clock::thread_cpu() - before).as_nanos() as u64);
         true
@@ -293,18 +193,23 @@ impl Slot {
 
     pub(crate) fn take(&mut self, work: Work) {
         let Some(live) = &mut self.live else { return self.seed.queue.unpop(work) };
+        let before = self.seed.standing.meter.get(Counter::Rejected);
         let outcome = live.messages(&self.seed, &work.batch, &work.selection, &mut self.out);
-        let taken = outcome.as_ref().map_or_else(|f| f.at, |()| work.selection.len());
-        self.seed.standing.meter.add(Counter::Delivered, taken as u64);
+        let refused = self.meter().get(Counter::Rejected) - before;
+        let taken = outcome.as_ref().map_or_else(|f| f.at.min(work.selection.len() - 1), |()| work.selection.len());
+        if taken > 0 && self.blamed {
+            // It was the message: neither the state nor the script, and no reason to wait longer the next time.
+            (self.suspicion, self.blamed, self.back_off) = (0, false, BackOff::default());
+        }
+        self.seed.standing.meter.add(Counter::Delivered, (taken as u64).saturating_sub(refused));
         self.seed
             .standing
             .meter
             .add(Counter::LatencyNs, (self.now().saturating_sub(work.queued).as_nanos() as u64).saturating_mul(taken as u64));
         self.emit(Some(&work));
         match outcome {
-            Ok(()) if self.hurt.is_some() => self.hurt = None,
-            Ok(()) => {}
-            Err(failure) => self.failed_at(work, &failure),
+            Ok(()) => self.hurt = None,
+            Err(failure) => self.failed_at(work, taken, &failure.why),
         }
     }
 
@@ -314,6 +219,7 @@ impl Slot {
             probation.ticked = true;
         }
         let Some(live) = &mut self.live else { return };
+        self.touched = true;
         let outcome = live.tick(&self.seed, last, &mut self.out);
         live.report(&self.seed.standing);
         match outcome {
@@ -332,7 +238,6 @@ impl Slot {
             return;
         }
         let hops = work.map_or(0, |w| w.batch.selected(&w.selection).map(|m| m.hops()).max().unwrap_or(0)).saturating_add(1);
-        self.seed.standing.meter.add(Counter::Injected, self.out.len() as u64);
         if hops > self.seed.plan.globals.max_hops {
             return self.refuse_loop(hops);
         }
@@ -345,13 +250,17 @@ impl Slot {
             }
         }
         let parents = work.map(|w| w.batch.ticket().clone()).into_iter().collect();
-        let ticket = Ticket::derived(parents);
-        let bounded = ticket.is_awaited();
-        let batch = self.out.finish_with(ticket);
+        let batch = self.out.finish_with(Ticket::derived(parents));
         match &mut self.probation {
-            Some(probation) => probation.held.push(batch),
-            None => self.port.send(batch, Sender::Filter { bounded }),
+            Some(probation) => probation.hold(batch),
+            None => self.inject(batch),
         }
+    }
+
+    pub(crate) fn inject(&mut self, batch: Batch) {
+        self.seed.standing.meter.add(Counter::Injected, batch.len() as u64);
+        let bounded = batch.ticket().is_awaited();
+        self.port.send(batch, Sender::Filter { bounded });
     }
 
     fn refuse_loop(&mut self, hops: u8) {
@@ -361,56 +270,76 @@ impl Slot {
             "injected messages went through {hops} filters, allowed are {max}: does a filter match what it injects? Narrow its `match` or raise `max_hops` in [nilo]"
         );
         log::warn!(target: &self.seed.filter.id, "{} {why}", refused.len());
-        self.seed.standing.meter.add(Counter::Rejected, refused.len() as u64);
+        // They were never received, so that they are no rejects.
+        self.seed.standing.meter.add_extra("refused_injections", refused.len() as u64);
         self.seed.standing.shared.set_error(why);
     }
 
     /// The filter failed at a message: the rest waits for its successor; a message that was failed
     /// at twice is set aside.
-    fn failed_at(&mut self, work: Work, failure: &FilterFailure) {
-        let m = work.batch.get(work.selection.index(failure.at.min(work.selection.len() - 1)));
+    fn failed_at(&mut self, work: Work, at: usize, why: &str) {
+        let m = work.batch.get(work.selection.index(at));
         let again = self.hurt.replace(m.uuid()) == Some(m.uuid());
         if again {
             self.hurt = None;
+            self.blamed = true;
             self.seed.standing.meter.add(Counter::Rejected, 1);
             log::error!(target: &self.seed.filter.id, "message {} set aside after failing twice", m.uuid());
-            if m.type_() != reject::TYPE.as_bytes() && self.port.wants_rejects() {
-                let mut rejects = BatchBuilder::default();
-                reject::add(
-                    &mut rejects,
-                    &self.seed.filter.id,
-                    &failure.why,
-                    Original::Message(m),
-                    self.clock.now(),
-                    &self.seed.plan.globals.hostname,
-                );
-                self.port.send_rejects(rejects.finish(), Sender::Filter { bounded: false });
-            }
+            self.dead_letter(&work, m, why);
         }
-        let rest = work.selection.from_nth(failure.at + usize::from(again));
+        let rest = work.selection.from_nth(at + usize::from(again));
         if !rest.is_empty() {
             self.seed.queue.unpop(Work { selection: rest, ..work });
         }
-        self.suspend(&failure.why);
+        self.suspend(why);
+    }
+
+    fn dead_letter(&mut self, work: &Work, m: MessageRef<'_>, why: &str) {
+        if m.type_() == reject::TYPE.as_bytes() || !self.port.wants_rejects() {
+            return;
+        }
+        let mut rejects = BatchBuilder::default();
+        let (now, host) = (self.clock.now(), &self.seed.plan.globals.hostname);
+        reject::add(&mut rejects, &self.seed.filter.id, why, Original::Message(m), now, host);
+        let ticket = Ticket::derived(vec![work.batch.ticket().clone()]);
+        let bounded = ticket.is_awaited();
+        self.port.send_rejects(rejects.finish_with(ticket), Sender::Filter { bounded });
     }
 
     /// The instance failed: its state is kept if it can still be read, and a new one starts after
     /// a pause.
     fn suspend(&mut self, why: &str) {
-        if let Some(mut failed) = self.live.take() {
-            failed.report(&self.seed.standing);
-            if let Ok(saved) = failed.save() {
-                self.saved = saved;
-            }
-        }
-        self.seed.standing.meter.add(Counter::Failed, 1);
         let now = self.now();
         let pause = self.back_off.failed(now);
+        if self.back_off.failures() == 1 {
+            self.suspicion = 0;
+        }
+        self.suspicion += 1;
+        self.suspended = Some(now + pause);
+        self.seed.standing.meter.add(Counter::Failed, 1);
         log::error!(target: &self.seed.filter.id, "failed: {why} Starting again in {pause:?}.");
         self.seed.standing.shared.set_error(why);
         self.seed.standing.shared.set_state("backing off");
-        self.suspended = Some(now + pause);
+        if let Some(mut failed) = self.live.take() {
+            let _ = contained(|| failed.report(&self.seed.standing));
+            match failed.save() {
+                Ok(saved) => self.saved = saved,
+                Err(why) => log::warn!(target: &self.seed.filter.id, "goes back to the state saved before, as the last one is lost: {why}"),
+            }
+            failed.let_go();
+        }
         self.announce(why);
+    }
+
+    /// Something panicked around the instance, which is given up.
+    pub fn break_down(&mut self, panic: &str) {
+        self.out = BatchBuilder::default();
+        if let Some(probation) = self.probation.take() {
+            let _ = contained(|| drop(probation));
+        }
+        if let Err(again) = contained(|| self.suspend(panic)) {
+            log::error!(target: &self.seed.filter.id, "{again}");
+        }
     }
 
     /// Says in the stream itself that a filter failed.
@@ -428,32 +357,37 @@ impl Slot {
         self.port.send(out.finish(), Sender::Filter { bounded: false });
     }
 
-    /// Saves the state to disk and reports the limits.
+    /// Saves the state and reports the limits. A filter that is down has saved it when it failed.
     pub fn save(&mut self) {
-        self.saved_at = self.now();
-        let Some(live) = &mut self.live else { return };
-        live.report(&self.seed.standing);
-        match live.save() {
-            Ok(saved) => {
-                if let Some(state) = &self.seed.state
-                    && !(saved.is_empty() && self.saved.is_empty())
-                    && let Err(e) = state.save_filter(&self.seed.filter.id, &saved)
-                {
-                    log::error!(target: &self.seed.filter.id, "state not saved: {e}");
-                }
-                self.saved = saved;
+        (self.saved_at, self.touched) = (self.now(), false);
+        if let Some(live) = &mut self.live {
+            live.report(&self.seed.standing);
+            match live.save() {
+                Ok(saved) => self.saved = saved,
+                Err(why) => log::error!(target: &self.seed.filter.id, "state not saved: {why}"),
             }
-            Err(why) => log::error!(target: &self.seed.filter.id, "state not saved: {why}"),
+        }
+        if let Some(state) = &self.seed.state
+            && self.kept != digest(&self.saved)
+        {
+            self.kept = digest(&self.saved);
+            state.save_filter(&self.seed.filter.id, &self.saved);
         }
     }
 
     /// State to start an instance with when there is no running one to ask.
-    pub(crate) fn take_saved(&mut self) -> Vec<u8> {
+    pub(crate) fn saved(&mut self) -> &[u8] {
         self.suspended = None;
-        std::mem::take(&mut self.saved)
+        &self.saved
     }
 
     pub fn meter(&self) -> &Meter {
         &self.seed.standing.meter
     }
+}
+
+fn digest(state: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    state.hash(&mut hasher);
+    hasher.finish()
 }

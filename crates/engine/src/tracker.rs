@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ pub(crate) struct Tracker {
 #[derive(Default)]
 struct Inner {
     next: u64,
-    in_flight: VecDeque<Entry>,
+    /// Batches by number, from the first one that is not settled on.
+    in_flight: BTreeMap<u64, Entry>,
+    /// Of the batches that are not settled.
     bytes: usize,
     sent: BTreeMap<String, Checkpoint>,
     accepted: BTreeMap<String, Checkpoint>,
@@ -31,7 +33,8 @@ struct Inner {
 }
 
 struct Entry {
-    spans: Vec<(String, u64)>,
+    /// How far it covers each stream.
+    spans: BTreeMap<String, u64>,
     bytes: usize,
     settled: Option<Outcome>,
 }
@@ -51,6 +54,11 @@ impl Tracker {
         self.lock().sent.values().cloned().collect()
     }
 
+    /// What was to be written down could not be: it is wanted again.
+    pub fn not_saved(&self) {
+        self.lock().dirty = true;
+    }
+
     /// What to write down, if it changed since the last call.
     pub fn accepted_if_changed(&self) -> Option<Vec<Checkpoint>> {
         let mut t = self.lock();
@@ -63,11 +71,15 @@ impl Tracker {
         if checkpoint.key.is_empty() {
             return;
         }
-        // Known from the first byte on, so that a restart does not take the stream for a new one.
-        t.dirty |= t.accepted.get(&checkpoint.key) != Some(&checkpoint);
-        let fresh = t.accepted.get(&checkpoint.key).is_none_or(|a| a.identity != checkpoint.identity || a.position > checkpoint.position);
-        if fresh {
-            t.accepted.insert(checkpoint.key.clone(), checkpoint.clone());
+        let same = |known: &&Checkpoint| known.identity == checkpoint.identity;
+        let goes_on = t.sent.get(&checkpoint.key).filter(same).is_some_and(|sent| sent.position <= checkpoint.position);
+        if !goes_on {
+            // Known from the first byte on, so that a restart does not take the stream for a new one.
+            let accepted =
+                t.accepted.get(&checkpoint.key).filter(same).map_or(checkpoint.position, |a| a.position.min(checkpoint.position));
+            t.strip(&checkpoint.key);
+            t.accepted.insert(checkpoint.key.clone(), Checkpoint { position: accepted, ..checkpoint.clone() });
+            t.dirty = true;
         }
         t.sent.insert(checkpoint.key.clone(), checkpoint);
     }
@@ -82,8 +94,10 @@ impl Tracker {
         };
         rename(&mut t.sent);
         rename(&mut t.accepted);
-        for entry in &mut t.in_flight {
-            entry.spans.iter_mut().filter(|(k, _)| *k == old).for_each(|(k, _)| *k = key.to_string());
+        for entry in t.in_flight.values_mut() {
+            if let Some(to) = entry.spans.remove(&old) {
+                entry.spans.insert(key.to_string(), to);
+            }
         }
         t.dirty = true;
     }
@@ -92,15 +106,14 @@ impl Tracker {
         let mut t = self.lock();
         t.dirty |= t.accepted.remove(key).is_some();
         t.sent.remove(key);
+        t.strip(key);
     }
 
     /// The stream goes on at another position; what was accepted of it before has no meaning now.
     pub fn seek(&self, stream: StreamId, position: u64) {
         let mut t = self.lock();
         let Some(key) = t.keys.get(&stream).cloned() else { return };
-        for entry in &mut t.in_flight {
-            entry.spans.retain(|(k, _)| *k != key);
-        }
+        t.strip(&key);
         let t = &mut *t;
         for map in [&mut t.sent, &mut t.accepted] {
             map.entry(key.clone()).and_modify(|c| c.position = position);
@@ -116,38 +129,24 @@ impl Tracker {
     pub fn ticket(self: &Arc<Tracker>, spans: &[Span], bytes: usize) -> Ticket {
         let mut guard = self.lock();
         let t = &mut *guard;
-        let spans: Vec<(String, u64)> =
+        let spans: BTreeMap<String, u64> =
             spans.iter().filter_map(|s| Some((t.keys.get(&s.stream).filter(|k| !k.is_empty())?.clone(), s.to))).collect();
         for (key, to) in &spans {
             t.sent.entry(key.clone()).and_modify(|c| c.position = *to);
         }
-        t.in_flight.push_back(Entry { spans, bytes, settled: None });
-        t.bytes += bytes;
         let sequence = t.next;
         t.next += 1;
+        t.in_flight.insert(sequence, Entry { spans, bytes, settled: None });
+        t.bytes += bytes;
         drop(guard);
         let tracker = self.clone();
         Ticket::new(move |outcome| tracker.settle(sequence, outcome))
     }
 
     fn settle(&self, sequence: u64, outcome: Outcome) {
-        let mut guard = self.lock();
-        let t = &mut *guard;
-        let first = t.next - t.in_flight.len() as u64;
-        let Some(entry) = sequence.checked_sub(first).and_then(|i| t.in_flight.get_mut(i as usize)) else { return };
-        entry.settled = Some(outcome);
-        while t.in_flight.front().is_some_and(|e| e.settled.is_some()) {
-            let Some(entry) = t.in_flight.pop_front() else { break };
-            t.bytes -= entry.bytes;
-            t.halted |= entry.settled == Some(Outcome::Abandoned);
-            if !t.halted {
-                for (key, to) in entry.spans {
-                    t.accepted.entry(key).and_modify(|c| c.position = to);
-                    t.dirty = true;
-                }
-            }
-        }
-        drop(guard);
+        let mut t = self.lock();
+        t.settle(sequence, outcome);
+        drop(t);
         self.progress.notify_all();
     }
 
@@ -160,6 +159,49 @@ impl Tracker {
         let mut t = self.lock();
         while t.bytes > window && !stop.asked() {
             t = self.progress.wait_timeout(t, Duration::from_millis(100)).unwrap_or_else(|p| p.into_inner()).0;
+        }
+    }
+}
+
+impl Inner {
+    fn settle(&mut self, sequence: u64, outcome: Outcome) {
+        let Some(entry) = self.in_flight.get_mut(&sequence) else { return };
+        entry.settled = Some(outcome);
+        self.bytes -= entry.bytes;
+        while let Some(first) = self.in_flight.first_entry().filter(|e| e.get().settled.is_some()) {
+            let entry = first.remove();
+            self.halted |= entry.settled == Some(Outcome::Abandoned);
+            if !self.halted {
+                for (key, to) in entry.spans {
+                    self.accepted.entry(key).and_modify(|c| c.position = to);
+                    self.dirty = true;
+                }
+            }
+        }
+        self.join(sequence);
+    }
+
+    /// Joins a batch with its neighbours where both are accepted: while one batch is stuck for days,
+    /// the list of those behind it does not grow.
+    fn join(&mut self, sequence: u64) {
+        let accepted = |(n, e): (&u64, &Entry)| (e.settled == Some(Outcome::Accepted)).then_some(*n);
+        if self.in_flight.get_key_value(&sequence).and_then(accepted).is_none() {
+            return;
+        }
+        let before = self.in_flight.range(..sequence).next_back().and_then(accepted);
+        let after = self.in_flight.range(sequence + 1..).next().and_then(accepted);
+        let (first, rest) = (before.unwrap_or(sequence), [before.map(|_| sequence), after]);
+        for later in rest.into_iter().flatten().filter_map(|n| self.in_flight.remove(&n)).collect::<Vec<_>>() {
+            if let Some(entry) = self.in_flight.get_mut(&first) {
+                entry.spans.extend(later.spans);
+            }
+        }
+    }
+
+    /// What is on its way of this stream says nothing about it any more.
+    fn strip(&mut self, key: &str) {
+        for entry in self.in_flight.values_mut() {
+            entry.spans.remove(key);
         }
     }
 }
@@ -212,5 +254,35 @@ mod tests {
         t.seek(1, 0);
         drop(old);
         assert_eq!(position(&t), Some(0));
+    }
+
+    #[test]
+    fn a_new_stream_of_the_same_name_does_not_inherit_what_is_on_its_way() {
+        let fresh = Checkpoint { key: "a".into(), identity: "y".into(), position: 0 };
+        for forget in [false, true] {
+            let t = tracker();
+            let old = t.ticket(&span(1000), 1);
+            if forget {
+                t.forget("a");
+            }
+            t.open(2, fresh.clone());
+            drop(old);
+            assert_eq!(t.accepted_if_changed().unwrap()[0], fresh, "{forget}");
+        }
+    }
+
+    #[test]
+    fn a_stuck_batch_holds_the_checkpoint_but_neither_memory_nor_the_window() {
+        let t = tracker();
+        let stuck = t.ticket(&span(1), 10);
+        let later: Vec<_> = (2..100).map(|to| t.ticket(&span(to), 1000)).collect();
+        for ticket in later.into_iter().rev().step_by(2).chain([t.ticket(&span(100), 1000)]) {
+            drop(ticket);
+        }
+        assert_eq!(t.lock().in_flight.len(), 2);
+        t.wait_below(10, &Stop::new());
+        assert_eq!(position(&t), None);
+        drop(stuck);
+        assert_eq!((position(&t), t.settled()), (Some(100), true));
     }
 }

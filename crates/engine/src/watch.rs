@@ -1,5 +1,7 @@
 use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -11,8 +13,21 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 /// file changed: editors and deployments touch files without changing them.
 pub(crate) fn hash(file: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
-    std::fs::read(file).ok().hash(&mut hasher);
+    content(file).ok().hash(&mut hasher);
     hasher.finish()
+}
+
+/// The largest file that is looked at, in bytes; no script is that large.
+const MAX_FILE: u64 = 16 << 20;
+
+fn content(file: &Path) -> io::Result<Vec<u8>> {
+    let meta = std::fs::metadata(file)?;
+    if !meta.is_file() || meta.len() > MAX_FILE {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let mut bytes = Vec::new();
+    File::open(file)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Wakes whoever waits when a script or configuration file may have changed. It watches the
@@ -47,17 +62,18 @@ impl Watch {
     pub fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) -> Result<(), String> {
         let files: HashSet<PathBuf> = files.into_iter().collect();
         let parent = |f: &PathBuf| f.parent().map(|p| if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_path_buf() });
-        let directories: BTreeSet<PathBuf> = files.iter().filter_map(parent).collect();
+        let mut directories: BTreeSet<PathBuf> = files.iter().filter_map(parent).collect();
         *self.files.lock().unwrap_or_else(|p| p.into_inner()) = files;
         for gone in self.directories.difference(&directories) {
             let _ = self.watcher.unwatch(gone);
         }
         let mut failed = Vec::new();
-        for new in directories.difference(&self.directories) {
-            if let Err(e) = self.watcher.watch(new, RecursiveMode::NonRecursive) {
-                failed.push(format!("{}: {}", new.display(), reason(&e)));
-            }
-        }
+        // One that cannot be watched now is tried again the next time.
+        directories.retain(|directory| {
+            let known = self.directories.contains(directory);
+            let watched = if known { Ok(()) } else { self.watcher.watch(directory, RecursiveMode::NonRecursive) };
+            watched.map_err(|e| failed.push(format!("{}: {}", directory.display(), reason(&e)))).is_ok()
+        });
         self.directories = directories;
         if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }

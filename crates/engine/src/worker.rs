@@ -7,7 +7,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 use plugin::{Carried, Clock};
 
+use crate::instance::Instance;
 use crate::slot::{Slot, SlotSeed};
+use crate::supervise::contained;
 
 /// What a worker is told.
 pub(crate) enum Command {
@@ -65,14 +67,16 @@ impl Inbox {
         let _ = self.commands.send(command);
     }
 
-    fn take(&self, into: &mut VecDeque<u64>) {
-        into.extend(self.ready.lock().unwrap_or_else(|p| p.into_inner()).drain(..));
+    fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.ready.lock().unwrap_or_else(|p| p.into_inner()))
     }
 }
 
 /// A thread that runs many filters, one batch of one filter at a time.
 pub(crate) struct Worker {
     pub inbox: Arc<Inbox>,
+    /// Filters that have their place on it.
+    pub filters: usize,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -96,7 +100,7 @@ impl Worker {
         };
         let thread =
             thread::Builder::new().name(format!("worker-{number}")).spawn(body).map_err(|e| format!("no thread for a worker: {e}"))?;
-        Ok(Worker { inbox, thread: Some(thread) })
+        Ok(Worker { inbox, filters: 0, thread: Some(thread) })
     }
 
     pub fn join(mut self) {
@@ -118,23 +122,41 @@ struct Pool {
     clock: Clock,
 }
 
+/// How long commands are obeyed before messages have their turn again.
+const COMMANDS: Duration = Duration::from_millis(5);
+
 impl Pool {
     fn run(mut self) {
         loop {
             let wait = if self.active.is_empty() { self.until_due() } else { Duration::ZERO };
-            if let Ok(command) = self.commands.recv_timeout(wait)
-                && !self.obey(command)
-            {
-                return;
-            }
-            while let Ok(command) = self.commands.try_recv() {
-                if !self.obey(command) {
-                    return;
+            let mut command = self.commands.recv_timeout(wait).ok();
+            let until = self.clock.steady() + COMMANDS;
+            while let Some(next) = command {
+                match contained(|| self.obey(next)) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(panic) => log::error!("a worker {panic}"),
                 }
+                command = if self.clock.steady() < until { self.commands.try_recv().ok() } else { None };
             }
-            self.inbox.take(&mut self.active);
+            self.ready();
             self.turn();
             self.look_at_due();
+        }
+    }
+
+    /// Lists the places whose queues have become non-empty.
+    fn ready(&mut self) {
+        for id in self.inbox.take() {
+            self.list(id);
+        }
+    }
+
+    fn list(&mut self, id: u64) {
+        if let Some(slot) = self.slots.get_mut(&id)
+            && !std::mem::replace(&mut slot.listed, true)
+        {
+            self.active.push_back(id);
         }
     }
 
@@ -143,8 +165,9 @@ impl Pool {
         for _ in 0..self.active.len() {
             let Some(id) = self.active.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
-            let (before, worked) = (slot.wants_at(), slot.work());
-            if worked && !slot.seed.queue.is_empty() {
+            let before = slot.wants_at();
+            slot.listed = guarded(slot, Slot::work) == Some(true) && !slot.seed.queue.is_empty();
+            if slot.listed {
                 self.active.push_back(id);
             }
             if slot.wants_at() != before {
@@ -166,10 +189,10 @@ impl Pool {
             self.due.pop();
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             if slot.wants_at().is_some_and(|wants| wants <= now) {
-                slot.look();
-                // A filter that started again may find work waiting.
-                self.active.push_back(id);
+                guarded(slot, Slot::look);
                 self.plan(id);
+                // A filter that started again may find work waiting.
+                self.list(id);
             }
         }
     }
@@ -180,6 +203,12 @@ impl Pool {
         }
     }
 
+    fn each(&mut self, call: impl Fn(&mut Slot)) {
+        for slot in self.slots.values_mut() {
+            guarded(slot, &call);
+        }
+    }
+
     /// False when told to stop.
     fn obey(&mut self, command: Command) -> bool {
         match command {
@@ -187,48 +216,57 @@ impl Pool {
             Command::Add { slot, seed, answer } => {
                 let outcome = Slot::new(*seed).map(|new| drop(self.slots.insert(slot, new)));
                 self.plan(slot);
-                self.active.push_back(slot);
+                self.list(slot);
                 let _ = answer.send(outcome);
             }
             Command::Replace { slot: id, seed, answer } => match self.slots.get_mut(&id) {
                 Some(slot) => {
-                    slot.replace(*seed, answer);
-                    self.active.push_back(id);
+                    guarded(slot, |s| s.replace(*seed, answer));
                     self.plan(id);
+                    self.list(id);
                 }
                 None => drop(answer.send(Err("the filter is gone".to_string()))),
             },
             Command::Remove { slot, answer } => {
                 if let Some(mut slot) = self.slots.remove(&slot) {
-                    slot.finish_probation();
-                    while slot.work() {}
-                    slot.tick(true);
-                    slot.save();
+                    work_off(&mut slot);
+                    guarded(&mut slot, |s| s.tick(true));
+                    guarded(&mut slot, Slot::save);
                     slot.seed.queue.close();
+                    slot.live.take().into_iter().for_each(Instance::let_go);
                 }
                 let _ = answer.send(());
             }
             Command::Drain { answer } => {
-                let mut worked = false;
-                self.inbox.take(&mut self.active);
-                for slot in self.slots.values_mut() {
-                    slot.finish_probation();
-                    while slot.work() {
-                        worked = true;
-                    }
-                }
-                let _ = answer.send(worked);
+                let busy = self.slots.values_mut().filter_map(|slot| work_off(slot).then_some(())).count();
+                let _ = answer.send(busy > 0);
             }
             Command::LastTick { answer } => {
-                self.slots.values_mut().for_each(|s| s.tick(true));
+                self.each(|s| s.tick(true));
                 let _ = answer.send(());
             }
             Command::Save { answer } => {
-                self.slots.values_mut().for_each(Slot::save);
+                self.each(Slot::save);
                 let _ = answer.send(());
             }
-            Command::Stop => return false,
+            Command::Stop => {
+                self.slots.drain().filter_map(|(_, slot)| slot.live).for_each(Instance::let_go);
+                return false;
+            }
         }
         true
     }
+}
+
+/// Works off what waits now, and no more, so that it ends whoever still sends. True when there
+/// was anything.
+fn work_off(slot: &mut Slot) -> bool {
+    guarded(slot, Slot::finish_probation);
+    let waiting = slot.seed.queue.len();
+    (0..waiting).take_while(|_| guarded(slot, Slot::work) == Some(true)).count() > 0
+}
+
+/// A panic breaks down the filter it happened at; the worker and its other filters go on.
+fn guarded<T>(slot: &mut Slot, call: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    contained(|| call(slot)).map_err(|panic| slot.break_down(&panic)).ok()
 }

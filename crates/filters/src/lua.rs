@@ -5,6 +5,7 @@
 pub mod filter;
 pub mod transform;
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use options::{Opt, Options, Problem, Scalar};
@@ -68,10 +69,12 @@ fn load(o: &Options, config: &SandboxConfig) -> Result<Loaded, Problem> {
         o.problem("script", format!("cannot read {}", path.display()), e.to_string())
             .help("`script` is a path beside the configuration file")
     };
-    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_SCRIPT {
+    let mut source = Vec::new();
+    // A device may say that it is empty and never end.
+    std::fs::File::open(path).and_then(|file| file.take(MAX_SCRIPT + 1).read_to_end(&mut source)).map_err(unreadable)?;
+    if source.len() as u64 > MAX_SCRIPT {
         return Err(o.problem("script", format!("{} is too long", path.display()), "a script has at most 256 KiB"));
     }
-    let source = std::fs::read(path).map_err(unreadable)?;
     match Sandbox::new(&Script::new(path, source), config) {
         Ok(sandbox) => Ok(Loaded { sandbox, script: path.to_path_buf() }),
         Err(e) => Err(o.problem("script", "the script does not load", e.message)),

@@ -21,7 +21,7 @@ use plugin::{Counter, Example, Fatal, Input, InputCx, Kind, Stability};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::datagrams::Datagrams;
-use connections::{Connections, MAX_LINE, Take};
+use connections::{Connections, Take};
 
 const OWN_OPTIONS: &[Opt] = &[
     Opt::address("listen").default("127.0.0.1:8125").doc("Address to receive at. Loopback unless others are meant to send."),
@@ -296,6 +296,7 @@ mod tests {
     use plugin::Clock;
     use testkit::intake::{RecordingIntake, Running, Seen, start_at};
 
+    use super::connections::MAX_LINE;
     use super::*;
 
     fn statsd(toml: &str) -> Result<Statsd, String> {

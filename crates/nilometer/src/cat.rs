@@ -1,3 +1,5 @@
+//! `nilo cat`: files of messages, without the engine.
+
 mod framed;
 mod lines;
 
@@ -56,10 +58,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     sink.out.flush()?;
+    if sink.refused > 0 {
+        terminal::complain(&format!("nilo: {} messages cannot be written in this format", sink.refused));
+        failed = true;
+    }
     if args.format == Format::Count {
         print(&format!("{} of {} messages\n", sink.matched, sink.seen))?;
     }
-    if failed { Err(Failure::Failed("not all files were read".to_string())) } else { Ok(()) }
+    if failed { Err(Failure::Failed("not everything was read or written".to_string())) } else { Ok(()) }
 }
 
 fn parse(text: &str) -> Result<Matcher, Failure> {

@@ -1,3 +1,5 @@
+//! `nilo check`: everything that is wrong with a configuration.
+
 use std::path::PathBuf;
 
 use options::Problem;

@@ -1,3 +1,5 @@
+//! `nilo completions`.
+
 use clap::CommandFactory;
 use clap_complete::Shell;
 

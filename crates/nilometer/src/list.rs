@@ -1,3 +1,5 @@
+//! `nilo list`: the reference, from what the plugins declare.
+
 use std::fmt::Write;
 
 use clap::builder::PossibleValuesParser;
@@ -12,7 +14,7 @@ use crate::{Failure, print, quote};
 /// List the plugins; with a name, everything about one: what it is for, its options, examples.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A family such as input, a plugin such as input.tail, or nilo for the global options.
+    /// A family such as input, a plugin such as input.tail or just tail, or nilo for the global options.
     #[arg(value_parser = names(true), hide_possible_values = true)]
     name: Option<String>,
     /// For programs.
@@ -23,27 +25,40 @@ pub struct Args {
 /// The names that can be asked for, so that shells complete them.
 pub fn names(families: bool) -> PossibleValuesParser {
     let kinds = registry().kinds().iter().map(|k| full_name(k)).collect::<Vec<_>>();
-    let families = Family::ALL.iter().filter(|_| families).map(|f| f.to_string());
-    PossibleValuesParser::new(families.chain(kinds).chain(["nilo".to_string()]))
+    let mut names: Vec<String> = Family::ALL.iter().filter(|_| families).map(|f| f.to_string()).collect();
+    // A kind's bare name means every plugin that has it.
+    names.extend(registry().kinds().iter().filter(|_| families).map(|k| k.name.to_string()));
+    names.sort();
+    names.dedup();
+    PossibleValuesParser::new(names.into_iter().chain(kinds).chain(["nilo".to_string()]))
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let registry = registry();
     let name = args.name.as_deref();
-    let kind = name.and_then(|n| find(&registry, n));
+    let of_that_name: Vec<&Kind> = name.map(|n| named(&registry, n)).unwrap_or_default();
     let families: Vec<Family> = Family::ALL.into_iter().filter(|f| name.is_none_or(|n| n == f.name())).collect();
     if args.json {
-        let value = match (kind, name) {
-            (Some(kind), _) => kind_json(&registry, kind),
-            (None, Some("nilo")) => options_json(GLOBAL_OPTIONS),
+        let value = match (&of_that_name[..], name) {
+            ([kind], _) => kind_json(&registry, kind),
+            ([_, ..], _) => of_that_name.iter().map(|k| kind_json(&registry, k)).collect(),
+            ([], Some("nilo")) => options_json(GLOBAL_OPTIONS),
             _ => registry.kinds().iter().filter(|k| families.contains(&k.family())).map(|k| kind_json(&registry, k)).collect(),
         };
         return print(&format!("{value:#}\n"));
     }
-    match (kind, name) {
-        (Some(kind), _) => print(&describe(&registry, kind)),
-        (None, Some("nilo")) => print(&format!("[nilo]: options of the whole\n\n{}", describe_options(GLOBAL_OPTIONS))),
+    match (&of_that_name[..], name) {
+        ([_, ..], _) => print(&of_that_name.iter().map(|k| describe(&registry, k)).collect::<Vec<_>>().join("\n")),
+        ([], Some("nilo")) => print(&format!("[nilo]: options of the whole\n\n{}", describe_options(GLOBAL_OPTIONS))),
         _ => print(&overview(&registry, &families)),
+    }
+}
+
+/// The kind of a full name such as `input.tail`, or all kinds of a bare one such as `tail`.
+fn named(registry: &Registry, name: &str) -> Vec<&'static Kind> {
+    match find(registry, name) {
+        Some(kind) => vec![kind],
+        None => registry.kinds().iter().filter(|k| k.name == name).copied().collect(),
     }
 }
 

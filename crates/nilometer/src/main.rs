@@ -40,10 +40,10 @@ Exit codes:
 #[command(name = "nilo", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
     /// Say more; twice: say everything.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 100, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Say less; twice: errors only.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 100, action = clap::ArgAction::Count)]
     quiet: u8,
     #[command(subcommand)]
     command: Command,

@@ -1,3 +1,5 @@
+//! `nilo new`: a configuration to start from, from what the plugins declare.
+
 use std::fmt::Write;
 
 use engine::{Config, GLOBAL_OPTIONS, Plan};

@@ -1,3 +1,5 @@
+//! `nilo reload`: asks a running instance through its control socket.
+
 use crate::control::Instance;
 use crate::{Failure, print, terminal};
 

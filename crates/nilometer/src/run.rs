@@ -1,11 +1,13 @@
+//! `nilo run`: the daemon, and what it reacts to: signals, changed files, requests.
+
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, select};
-use engine::{Change, Engine, Plan, Report, Settings, Ticks};
+use engine::{Change, Engine, Plan, PluginStatus, Report, Settings, Ticks};
 use options::{Problem, Style};
-use plugin::Family;
+use plugin::{Counter, Family};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -43,6 +45,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     watching.renew(&engine);
     let shared: Shared = Arc::new(RwLock::new(Some(engine)));
     let (reloads, asked) = bounded(16);
+    // Without a socket nobody asks, and a channel without senders would fire for ever.
+    let _open = reloads.clone();
     // With the state directory locked, a socket in it belongs to nobody who lives.
     let server = socket.as_deref().map(|path| Server::start(path, shared.clone(), reloads)).transpose();
     if server.is_ok() {
@@ -50,11 +54,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Daemon { source, engine: shared.clone(), watching, fingerprint }.watch(&signals, &asked);
     }
     let engine = shared.write().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(engine) = engine {
-        engine.stop();
-        log::info!("stopped");
+    let undelivered = engine.map_or(0, |engine| engine.stop().undelivered);
+    log::info!("stopped");
+    server.map(drop).map_err(Failure::Failed)?;
+    match undelivered {
+        0 => Ok(()),
+        n => Err(Failure::Failed(format!("{n} messages were not delivered; inputs that can be read again will send them the next time"))),
     }
-    server.map(drop).map_err(Failure::Failed)
 }
 
 /// What runs, and what it is renewed from.
@@ -86,8 +92,8 @@ impl Daemon {
                     waiting.iter().for_each(|w| drop(w.try_send(answer.clone())));
                 },
                 recv(changed) -> _ => self.files_changed(),
-                default(LOOK) => if self.with(Engine::inputs_finished).unwrap_or(true) {
-                    return log::info!("all inputs are at their end");
+                default(LOOK) => if self.with(at_rest).unwrap_or(true) {
+                    return log::info!("all inputs are at their end and everything is delivered");
                 },
             }
         }
@@ -149,6 +155,19 @@ fn answer(report: &Report) -> Value {
 fn refusal(problems: &[Problem]) -> Value {
     let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
     json!({ "ok": false, "problems": all, "text": options::render(problems, Style::Plain).trim_end() })
+}
+
+/// Whether all inputs are at their end and nothing waits any more. A stop before that would give
+/// outputs no longer than their grace.
+pub fn at_rest(engine: &Engine) -> bool {
+    let held = |p: &PluginStatus| match p.id.starts_with("output.") {
+        true => {
+            let dealt_with = [Counter::Delivered, Counter::Rejected, Counter::Dropped].map(|c| p.counter(c)).iter().sum();
+            p.counter(Counter::Received) > dealt_with
+        }
+        false => p.waiting.0 > 0,
+    };
+    engine.inputs_finished() && !engine.status().plugins.iter().any(held)
 }
 
 /// `1 input, 0 filters, 2 outputs`.

@@ -1,3 +1,5 @@
+//! `nilo status`: a running instance's numbers, as tables.
+
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -78,9 +80,9 @@ fn show_time(ns: u64) -> String {
     let d = Duration::from_nanos(ns);
     match ns {
         0 => "0".to_string(),
-        ..1_000_000 => format!("{} us", d.as_micros()),
-        ..1_000_000_000 => format!("{} ms", d.as_millis()),
-        ..100_000_000_000 => format!("{:.1} s", d.as_secs_f64()),
+        1..1_000_000 => format!("{} us", d.as_micros()),
+        1_000_000..1_000_000_000 => format!("{} ms", d.as_millis()),
+        1_000_000_000..100_000_000_000 => format!("{:.1} s", d.as_secs_f64()),
         _ => format!("{} s", d.as_secs()),
     }
 }

@@ -1,3 +1,5 @@
+//! `nilo tail`: the engine without a configuration file.
+
 mod config;
 mod progress;
 mod stdout;
@@ -10,6 +12,7 @@ use options::Source;
 use plugin::Counter;
 
 use crate::registry::registry;
+use crate::run::at_rest;
 use crate::signals::{self, Signal};
 use crate::watching::Watching;
 use crate::{Failure, terminal};
@@ -75,12 +78,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     watching.renew(&engine);
     let mut progress = Progress::new(args.once && crate::logging::progress_is_welcome(args.lua.is_none()), files.bytes());
     attend(&engine, &signals, &mut watching, &mut progress);
+    progress.clear();
     if stdout::closed() {
         // What cutting it short leads to interests nobody.
         log::set_max_level(log::LevelFilter::Off);
     }
     let summary = engine.stop();
-    progress.clear();
     conclude(&summary.status)
 }
 
@@ -95,7 +98,7 @@ fn attend(engine: &Engine, signals: &Receiver<Signal>, watching: &mut Watching, 
             recv(changed) -> _ => reload(engine, watching),
             default(pause) => pause = (pause * 2).min(LONGEST),
         }
-        if engine.inputs_finished() || engine.failure().is_some() || stdout::closed() {
+        if at_rest(engine) || engine.failure().is_some() || stdout::closed() {
             return;
         }
         progress.show(|| inputs(&engine.status(), Counter::Bytes));

@@ -1,5 +1,7 @@
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::tree::{Node, Raw, Tree};
@@ -12,12 +14,13 @@ use crate::{Location, Opt, Problem, Type, nearest, unit};
 #[derive(Clone)]
 pub struct Options {
     at: Location,
-    values: Vec<Entry>,
+    /// Shared: a plan, a supervisor and a thread each keep the options of the same plugin.
+    values: Arc<[Entry]>,
 }
 
 #[derive(Clone)]
 struct Entry {
-    opt: Opt,
+    opt: &'static Opt,
     /// Where the value was given; none for a default.
     at: Option<Location>,
     value: Option<Value>,
@@ -64,7 +67,7 @@ impl Options {
     /// Holds a table against the lists of options a plugin takes (its own and its family's).
     /// Everything wrong is added to `problems`; the options come back in any case, with defaults
     /// in the place of what was wrong, so that later checks can go on.
-    pub fn check(specs: &[&[Opt]], table: &Tree, problems: &mut Vec<Problem>) -> Options {
+    pub fn check(specs: &[&'static [Opt]], table: &Tree, problems: &mut Vec<Problem>) -> Options {
         let known = || specs.iter().flat_map(|s| s.iter());
         for (key, _) in &table.entries {
             if !known().any(|o| o.name == key.name) {
@@ -90,13 +93,13 @@ impl Options {
                 }
                 None => default(opt),
             };
-            values.push(Entry { opt: *opt, at: node.map(|n| n.at.clone()), value });
+            values.push(Entry { opt, at: node.map(|n| n.at.clone()), value });
         }
-        Options { at: table.at.clone(), values }
+        Options { at: table.at.clone(), values: values.into() }
     }
 
     /// Options with every default taken, for a plugin named without a section of its own.
-    pub fn defaults(specs: &[&[Opt]], at: &Location, problems: &mut Vec<Problem>) -> Options {
+    pub fn defaults(specs: &[&'static [Opt]], at: &Location, problems: &mut Vec<Problem>) -> Options {
         Options::check(specs, &Tree { at: at.clone(), entries: Vec::new() }, problems)
     }
 
@@ -375,12 +378,15 @@ fn indirect(opt: &Opt, node: &Node, table: &Tree) -> Result<String, Problem> {
         "env" => std::env::var(text).map_err(|_| {
             Problem::new(format!("environment variable `{text}` is not set"))
                 .at(&node.at, format!("`{}` takes its value from it", opt.name))
+                .help("set it where nilo is started, or give a value or { file = \"path\" }")
         }),
         "file" => {
             let path = beside(node, text);
-            let read = std::fs::metadata(&path).and_then(|meta| match meta.len() {
-                0..=MAX_VALUE_FILE => std::fs::read_to_string(&path),
-                _ => Err(std::io::Error::other("larger than 1 MiB")),
+            let read = std::fs::File::open(&path).and_then(|file| {
+                let mut text = String::new();
+                // A device may say that it is empty and never end.
+                file.take(MAX_VALUE_FILE + 1).read_to_string(&mut text)?;
+                if text.len() as u64 > MAX_VALUE_FILE { Err(std::io::Error::other("larger than 1 MiB")) } else { Ok(text) }
             });
             match read {
                 Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_string()),
@@ -413,6 +419,12 @@ mod tests {
     }
 
     #[test]
+    fn a_value_from_a_file_that_never_ends_is_refused() {
+        let (_, problems) = check("name = { file = '/dev/zero' }");
+        assert_eq!(problems, ["/etc/nilo.toml:1:8: cannot read /dev/zero: larger than 1 MiB"]);
+    }
+
+    #[test]
     fn good_values_are_typed_and_defaults_fill_in() {
         let (o, problems) = check("name = 'x'\ncap = '1KiB'\ntags = 'one'\ndir = 'd'\nconfig = { a = 1, b = 'two' }");
         assert_eq!(problems, [""; 0]);
@@ -442,7 +454,8 @@ mod tests {
         let (_, problems) = check("name = { env = 'NILO_TEST_SURELY_UNSET' }");
         assert_eq!(
             problems,
-            ["/etc/nilo.toml:1:8: environment variable `NILO_TEST_SURELY_UNSET` is not set: `name` takes its value from it"]
+            ["/etc/nilo.toml:1:8: environment variable `NILO_TEST_SURELY_UNSET` is not set: `name` takes its value from it \
+              (set it where nilo is started, or give a value or { file = \"path\" })"]
         );
         let (_, problems) = check("name = { evn = 'X' }");
         assert!(problems[0].contains("expected a value, { env = \"NAME\" } or { file = \"path\" }"));

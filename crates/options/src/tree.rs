@@ -70,7 +70,8 @@ impl Tree {
 fn syntax_problem(source: &Source, error: &toml::de::Error) -> Problem {
     let end = source.text().len();
     let span = error.span().unwrap_or(end..end);
-    Problem::new("this is not valid TOML").at(&source.at(span), error.message())
+    let problem = Problem::new("this is not valid TOML").at(&source.at(span), error.message());
+    if error.message() == "duplicate key" { problem.help("it is there already: rename or remove one of the two") } else { problem }
 }
 
 fn tree(source: &Source, span: std::ops::Range<usize>, table: DeTable<'_>) -> Result<Tree, Problem> {

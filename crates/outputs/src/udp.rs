@@ -17,7 +17,7 @@ use crate::connect::resolve;
 use crate::patience::Patience;
 
 /// What an IPv4 datagram carries at most: 65535 less 20 (IP) and 8 (UDP) bytes of header.
-const LARGEST: i64 = 65_507;
+const LARGEST: usize = 65_507;
 
 /// How long a full send buffer is waited for.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,9 +30,9 @@ pub const KIND: Kind = Kind::output("udp", Stability::Stable, build)
     )
     .options(&[
         Opt::address("address").required().sample("\"127.0.0.1:5514\"").doc("Where to send to."),
-        Opt::integer("max_datagram").default("65507").doc(
-            "Largest message in bytes, up to 65507. Beyond about 1400 a datagram travels in fragments and is lost when one of them is.",
-        ),
+        Opt::size("max_datagram")
+            .default("65507B")
+            .doc("Largest message, up to 65507B. Beyond about 1400B a datagram travels in fragments and is lost when one of them is."),
     ])
     .examples(&[Example { title: "Statistics to a local collector", toml: "match = 'Type == \"metric\"'\naddress = \"127.0.0.1:8125\"" }]);
 
@@ -43,11 +43,12 @@ struct Udp {
 }
 
 fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Output>, Problem> {
-    let max = o.integer("max_datagram");
-    if !(1..=LARGEST).contains(&max) {
-        return Err(o.problem("max_datagram", format!("`max_datagram` is {max}"), format!("expected 1 to {LARGEST} bytes")));
+    let max_datagram = o.size("max_datagram");
+    if !(1..=LARGEST).contains(&max_datagram) {
+        let title = format!("`max_datagram` is {max_datagram}B");
+        return Err(o.problem("max_datagram", title, format!("expected 1B to {LARGEST}B")));
     }
-    Ok(Box::new(Udp { address: o.str("address").to_string(), max_datagram: max as usize, socket: None }))
+    Ok(Box::new(Udp { address: o.str("address").to_string(), max_datagram, socket: None }))
 }
 
 impl Output for Udp {
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_message_is_a_datagram_and_one_that_is_too_large_is_refused() {
-        let (receiver, mut delivery) = pair("max_datagram = 5");
+        let (receiver, mut delivery) = pair("max_datagram = '5B'");
         let verdicts = delivery.write(&payloads(["one", "three", "two"]));
         assert_eq!((&verdicts[0], &verdicts[2]), (&Verdict::Done, &Verdict::Done));
         assert_eq!(verdicts[1], Verdict::Reject("6 bytes do not fit a datagram of 5 (max_datagram)".to_string()));
@@ -138,14 +139,14 @@ mod tests {
     #[test]
     fn the_largest_datagram_passes() {
         let (receiver, mut delivery) = pair("");
-        assert_eq!(delivery.write(&payloads([vec![b'x'; LARGEST as usize - 1]])), [Verdict::Done]);
-        assert_eq!(receiver.recv(&mut vec![0; 70_000]).unwrap(), LARGEST as usize);
+        assert_eq!(delivery.write(&payloads([vec![b'x'; LARGEST - 1]])), [Verdict::Done]);
+        assert_eq!(receiver.recv(&mut vec![0; 70_000]).unwrap(), LARGEST);
     }
 
     #[test]
     fn a_limit_beyond_the_protocol_is_a_problem_of_the_configuration() {
-        let problem = testkit::plugins::output(&KIND, "address = '127.0.0.1:1'\nmax_datagram = 65508").err().unwrap();
-        assert_eq!(problem, "test.toml:2:16: `max_datagram` is 65508: expected 1 to 65507 bytes");
+        let problem = testkit::plugins::output(&KIND, "address = '127.0.0.1:1'\nmax_datagram = '65508B'").err().unwrap();
+        assert_eq!(problem, "test.toml:2:16: `max_datagram` is 65508B: expected 1B to 65507B");
     }
 
     #[test]

@@ -1,6 +1,11 @@
-//! What the tests of every room share: doubles for the engine's side of the contract, and builders
-//! of plugins from a few lines of TOML. A dev-dependency only.
+//! What the tests of every room share: doubles for the engine's side of the contract, builders of
+//! plugins from a few lines of TOML, the contract itself as tests that run over any list of
+//! plugins ([`conformance`]), and the bodies of the fuzz targets ([`fuzz`]). A dev-dependency only.
 
+pub mod conformance;
 pub mod deliver;
+pub mod fuzz;
+pub mod garbage;
 pub mod intake;
+pub mod oracle;
 pub mod plugins;

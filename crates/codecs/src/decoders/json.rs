@@ -41,10 +41,16 @@ fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Decoder>, Problem> {
         max_depth: within("max_depth", 1..=64)?,
         max_fields: within("max_fields", 1..=1_000_000)?,
         path: Vec::new(),
+        names_left: 0,
         unescaped: Vec::new(),
         values: Vec::new(),
     }))
 }
+
+/// What joined names may take in memory: a long name repeated for each of many members below it
+/// would otherwise make hundreds of times the record's length.
+const MIN_NAMES: usize = 64 << 10;
+const NAMES_PER_BYTE: usize = 8;
 
 struct Json {
     headers: HeaderMap,
@@ -53,6 +59,8 @@ struct Json {
     max_fields: usize,
     /// Names on the way to the member being read, joined.
     path: Vec<u8>,
+    /// Bytes that joined names may still take in this record.
+    names_left: usize,
     /// Memory for one string and for the values of one array.
     unescaped: Vec<u8>,
     values: Vec<Datum>,
@@ -62,6 +70,7 @@ impl Decoder for Json {
     fn decode(&mut self, record: Record<'_>, out: &mut Messages, _: &DecodeCx) -> Result<(), Reject> {
         self.headers.begin();
         self.path.clear();
+        self.names_left = MIN_NAMES + NAMES_PER_BYTE * record.bytes().len();
         let mut reader = Reader::new(record.bytes());
         let mut m = out.add();
         if self.headers.keep_payload {
@@ -72,6 +81,7 @@ impl Decoder for Json {
         read.map_err(|stop| match stop {
             Stop::Wrong(wrong) => wrong.reject(record.bytes()),
             Stop::TooManyFields => Reject::new(format!("found more than {} fields; `max_fields` raises that", self.max_fields)),
+            Stop::LongNames => Reject::new("the paths to its nested members are far longer than the record; a lower `max_depth` helps"),
         })
     }
 }
@@ -80,6 +90,7 @@ impl Decoder for Json {
 enum Stop {
     Wrong(Wrong),
     TooManyFields,
+    LongNames,
 }
 
 impl From<Wrong> for Stop {
@@ -233,7 +244,10 @@ impl<'b> Walk<'b, '_> {
         }
         Ok(match name {
             Name::Plain(name) => self.record.text(name),
-            Name::Path => self.m.messages().store(&self.json.path),
+            Name::Path => {
+                self.json.names_left = self.json.names_left.checked_sub(self.json.path.len()).ok_or(Stop::LongNames)?;
+                self.m.messages().store(&self.json.path)
+            }
         })
     }
 }

@@ -159,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn the_record_is_kept_on_request() {
+        let batch = decode("keep_payload = true", "msg=hello level=error").unwrap();
+        let m = batch.get(0);
+        assert_eq!((m.payload(), m.severity()), (&b"msg=hello level=error"[..], 3));
+        assert_eq!(m.value(b"msg", 0, 0), Some(Value::String(b"hello")));
+    }
+
+    #[test]
     fn values_are_typed() {
         let batch =
             decode("", "a=1 b=-2.5 c=\"1\" d=x=y e  f= g=true h=12e4567 i=1e+06 j=99999999999999999999 k=\"a \\\"\\n\" l=007\n").unwrap();

@@ -306,7 +306,7 @@ mod tests {
         assert!(error("severities = { a = 9 }").contains("found 9 for `a`"));
         assert!(error("layout = 'clv'").contains("did you mean \"clf\"?"));
         let error = |pattern: &str| decoder(&KIND, &format!("pattern = '{pattern}'")).err().unwrap();
-        assert_eq!(error("a(b"), "test.toml:1:13: `pattern` is not a regular expression: unclosed group");
+        assert!(error("a(b").starts_with("test.toml:1:13: `pattern` is not a regular expression: unclosed group"));
         assert!(error("a(b)").contains("no named group"));
     }
 

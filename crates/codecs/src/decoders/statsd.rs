@@ -29,6 +29,10 @@ struct Statsd {
     constants: Constants,
 }
 
+/// Fields that one record may make: each of its values is given all tags, which would otherwise make
+/// gigabytes of a megabyte. A datagram of 64 KiB full of short lines makes 44 thousand.
+const MAX_FIELDS: usize = 1 << 18;
+
 /// The constants, in the order they are stored.
 const WORDS: [&[u8]; 11] =
     [b"statsd", b"name", b"value", b"kind", b"rate", b"true", b"counter", b"gauge", b"gauge_delta", b"timer", b"set"];
@@ -46,13 +50,16 @@ impl Statsd {
 impl Decoder for Statsd {
     fn decode(&mut self, record: Record<'_>, out: &mut Messages, _: &DecodeCx) -> Result<(), Reject> {
         let mut refused = None;
-        let mut any = false;
+        let (mut any, mut fields) = (false, 0);
         let words = self.constants.texts(out);
         for line in statsd::lines(record.bytes()) {
             statsd::parse(line, self.dialect, &mut |sample| match sample {
+                Ok(_) if fields > MAX_FIELDS => {
+                    refused.get_or_insert_with(|| format!("not taken: its values and tags make more than {MAX_FIELDS} fields"));
+                }
                 Ok(sample) => {
                     any = true;
-                    add(out, record, &sample, words);
+                    fields += add(out, record, &sample, words);
                 }
                 Err(malformed) => {
                     refused.get_or_insert_with(|| format!("not a line of StatsD: {malformed}: {}", excerpt(line)));
@@ -67,7 +74,8 @@ impl Decoder for Statsd {
     }
 }
 
-fn add(out: &mut Messages, record: Record<'_>, sample: &Sample<'_>, words: &[Text]) {
+/// Adds the sample's message. Returns the number of its fields.
+fn add(out: &mut Messages, record: Record<'_>, sample: &Sample<'_>, words: &[Text]) -> usize {
     let [type_, name, value, kind, rate, unvalued] = [0, 1, 2, 3, 4, 5].map(|i| words[i]);
     let kind_word = words[WORDS.iter().position(|word| *word == sample.measure.kind().as_bytes()).unwrap_or_default()];
     let mut m = out.add();
@@ -89,6 +97,7 @@ fn add(out: &mut Messages, record: Record<'_>, sample: &Sample<'_>, words: &[Tex
         };
         m.add(tag, Datum::String(text.map_or(unvalued, |text| record.text(text))));
     }
+    m.field_count()
 }
 
 fn excerpt(line: &[u8]) -> String {
@@ -124,6 +133,16 @@ mod tests {
         );
         assert_eq!(batch.get(2).value(b"value", 0, 0), Some(Value::String(b"0")));
         assert_eq!(batch.get(3).value(b"kind", 0, 0), Some(Value::String(b"gauge_delta")));
+    }
+
+    #[test]
+    fn many_values_with_many_tags_do_not_multiply() {
+        let mut statsd = decoder(&KIND, "").unwrap();
+        let line = |values: usize, tags: usize| format!("a:{}1|ms|#{}", "1:".repeat(values), "t,".repeat(tags));
+        let (batch, rejects) = decode(&mut *statsd, &[line(100, 100).as_bytes()]);
+        assert_eq!((batch.len(), rejects.len()), (101, 0));
+        let (batch, rejects) = decode(&mut *statsd, &[line(5000, 5000).as_bytes()]);
+        assert_eq!((batch.len(), &*rejects[0]), (0, "not taken: its values and tags make more than 262144 fields"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! without a payload is not lost: it is written as JSON.
 
 use message::MessageRef;
-use options::{Options, Opt, Problem};
+use options::{Opt, Options, Problem};
 use plugin::{BuildCx, Encoder, Example, Kind, Reject, Stability};
 
 use super::json;

@@ -6,9 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use engine::{Config, Engine, Plan, Settings, Ticks};
+use engine::{Config, Engine, Plan, Settings, Status, Ticks};
+use message::{Batch, BatchBuilder, MessageRef, Messages, Selection};
 use options::{Opt, Options, Problem, Source};
-use plugin::{BuildCx, Fatal, Input, InputCx, Kind, OutBatch, OutCx, Output, Registry, Stability, StreamOptions};
+use plugin::{
+    BuildCx, Counter, DecodeCx, Decoder, Encoder, Fatal, Filter, FilterCx, FilterFailure, Gauge, Input, InputCx, Kind, OutBatch, OutCx,
+    Output, Record, Registry, Reject, Stability, StreamOptions,
+};
 
 #[derive(Default)]
 pub struct Board {
@@ -83,7 +87,10 @@ impl Input for Reader {
             }
             self.0.settled.store(cx.intake.settled(), Ordering::Relaxed);
         }
-        cx.intake.end_of_stream(stream);
+        // As with files: what is incomplete when it is asked to stop is read again by its successor.
+        if !cx.stop.asked() {
+            cx.intake.end_of_stream(stream);
+        }
         Ok(())
     }
 
@@ -133,8 +140,77 @@ fn writer(o: &Options, _: &BuildCx) -> Result<Box<dyn Output>, Problem> {
 
 const WRITER: Kind = Kind::output("board", Stability::Stable, writer).options(BOARD);
 
+/// Decodes nothing, and encodes the payload and a newline; refuses `odd…` and panics at `boom…`.
+struct Picky;
+
+impl Picky {
+    fn check(bytes: &[u8]) -> Result<(), Reject> {
+        assert!(!bytes.starts_with(b"boom"), "boom");
+        if bytes.starts_with(b"odd") { Err(Reject::new("too odd")) } else { Ok(()) }
+    }
+}
+
+impl Decoder for Picky {
+    fn decode(&mut self, record: Record<'_>, out: &mut Messages, _: &DecodeCx) -> Result<(), Reject> {
+        out.add().set_payload_text(record.at());
+        Picky::check(record.bytes())
+    }
+}
+
+impl Encoder for Picky {
+    fn encode(&mut self, m: MessageRef<'_>, into: &mut Vec<u8>) -> Result<(), Reject> {
+        into.extend_from_slice(m.payload());
+        Picky::check(m.payload())
+    }
+}
+
+const PICKY_DECODER: Kind = Kind::decoder("picky", Stability::Stable, |_, _| Ok(Box::new(Picky)));
+const PICKY_ENCODER: Kind = Kind::encoder("picky", Stability::Stable, |_, _| Ok(Box::new(Picky)));
+
+/// Passes payloads on, and panics where no plugin's code is expected to: when its limits are read.
+struct Fragile(bool);
+
+impl Filter for Fragile {
+    fn messages(&mut self, batch: &Arc<Batch>, s: &Selection, out: &mut BatchBuilder, _: &FilterCx<'_>) -> Result<(), FilterFailure> {
+        for m in batch.selected(s) {
+            self.0 |= m.payload() == b"break";
+            out.add().set_payload(m.payload());
+        }
+        Ok(())
+    }
+
+    fn every(&self) -> Option<Duration> {
+        Some(Duration::from_millis(1))
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        assert!(!self.0, "broken gauges");
+        Vec::new()
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(!self.0, "broken to the end");
+    }
+}
+
+const FRAGILE: Kind = Kind::filter("fragile", Stability::Stable, |_, _| Ok(Box::new(Fragile(false))));
+
+/// Of each consumer what it received must be accounted for.
+pub fn assert_conservation(status: &Status) {
+    for p in status.plugins.iter().filter(|p| !p.id.starts_with("input.")) {
+        let n = |c| p.counter(c);
+        let accounted = n(Counter::Delivered) + n(Counter::Rejected) + n(Counter::Dropped) + p.waiting.0 as u64;
+        assert_eq!(n(Counter::Received), accounted, "{p:?}");
+    }
+}
+
 pub fn registry() -> Registry {
-    let kinds = [&READER, &DATAGRAMS, &WRITER].into_iter().chain(codecs::kinds()).chain(filters::KINDS.iter().copied());
+    let kinds = [&READER, &DATAGRAMS, &WRITER, &PICKY_DECODER, &PICKY_ENCODER, &FRAGILE]
+        .into_iter()
+        .chain(codecs::kinds())
+        .chain(filters::KINDS.iter().copied());
     Registry::new(kinds, codecs::PRESETS.iter().copied())
 }
 

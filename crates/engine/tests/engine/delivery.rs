@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use plugin::Counter;
 
-use crate::board::{board, start, until};
+use crate::board::{assert_conservation, board, start, until};
 
 /// A board input `name` and an output to a board of the same name that takes everything of it.
 fn pipe(name: &str, more: &str) -> String {
@@ -65,10 +65,7 @@ fn what_was_accepted_is_not_read_again_after_a_restart() {
     engine.stop();
     board("again").feed("ne\nthree\n");
     let engine = start(dir.path(), &toml);
-    // The first run's stop delivered the unfinished line as the stream's last record.
-    let written = board("again").wait_for(4);
-    assert_eq!(written.last().unwrap(), "three");
-    assert_eq!(written.iter().filter(|l| *l == "one").count(), 1);
+    assert_eq!(board("again").wait_for(4), ["one", "two", "half a line", "three"]);
     engine.stop();
 }
 
@@ -128,4 +125,89 @@ fn a_record_over_the_limit_is_cut_or_dropped_and_the_next_one_is_whole() {
         let input = status.plugins.iter().find(|p| p.id.starts_with("input")).unwrap();
         assert!(input.counters.contains(&("oversized_records", 1)), "{input:?}");
     }
+}
+
+#[test]
+fn a_record_over_the_limit_is_cut_or_dropped_also_when_it_is_read_at_once() {
+    for (policy, expected) in [("cut", vec!["short", "xxxxxxxxxxxxxxxx", "next"]), ("drop", vec!["short", "next"])] {
+        let dir = tempfile::tempdir().unwrap();
+        let name = format!("oversize_at_once_{policy}");
+        let engine = start(dir.path(), &pipe(&name, "").replacen("type", &format!("max_record = '16B'\noversize = '{policy}'\ntype"), 1));
+        board(&name).feed(&format!("short\n{}\nnext\n", "x".repeat(17)));
+        assert_eq!(board(&name).wait_for(expected.len()), expected, "{policy}");
+        let input = engine.stop().status.plugins.swap_remove(0);
+        let [received, delivered, dropped] = [Counter::Received, Counter::Delivered, Counter::Dropped].map(|c| input.counter(c));
+        assert_eq!((received, delivered + dropped), (3, 3), "{input:?}");
+    }
+}
+
+#[test]
+fn an_output_that_is_down_and_may_drop_does_not_stop_its_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = board("down_drop");
+    b.down.store(true, Relaxed);
+    let toml = pipe("down_drop", "queue = '100KiB'\nwhen_full = 'drop_oldest'").replacen("type", "in_flight = '4MiB'\ntype", 1);
+    let engine = start(dir.path(), &(String::from("[nilo]\ngrace = '1ms'\n") + &toml));
+    let text = "0123456789\n".repeat(400_000);
+    b.feed(&text);
+    until("everything is read", || b.read.load(Relaxed) == text.len());
+    assert!(!b.settled.load(Relaxed));
+    let status = engine.stop().status;
+    assert_conservation(&status);
+}
+
+#[test]
+fn what_an_encoder_or_a_decoder_refuses_or_panics_at_is_a_dead_letter_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for (family, plugin) in [("encoder", "output.picky_encoder"), ("decoder", "input.picky_decoder")] {
+        let name = format!("picky_{family}");
+        let (encoder, decoder) = if family == "encoder" { ("encoder = 'picky'", "") } else { ("", "decoder = 'picky'\n") };
+        let dead = format!(
+            "[output.dead]\ntype = 'board'\nboard = 'dead_{name}'\nmatch = 'Type == \"nilometer.reject\"'\nencoder = 'letter'\n\
+             [encoder.letter]\ntype = 'line'\ntemplate = '{{plugin}}: {{reason}}'\n"
+        );
+        let engine = start(dir.path(), &(pipe(&name, encoder).replacen("type", &format!("{decoder}type"), 1) + &dead));
+        board(&name).feed("odd\nboom\n");
+        let letters = board(&format!("dead_{name}")).wait_for(2);
+        assert_eq!(letters, [format!("{plugin}: too odd"), format!("{plugin}: panicked: boom")]);
+        board(&name).feed("fine\nodd\nfine too\n");
+        assert_eq!(board(&name).wait_for(2).join(" ").replace('\n', ""), "fine fine too");
+        until("acknowledgement", || board(&name).settled.load(Relaxed));
+        let summary = engine.stop();
+        assert_conservation(&summary.status);
+        assert!(summary.status.plugins.iter().all(|p| p.counter(Counter::Failed) == 0));
+    }
+}
+
+#[test]
+fn what_is_refused_during_the_stop_still_becomes_a_dead_letter() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = board("late");
+    b.down.store(true, Relaxed);
+    let dead = "[output.a_dead]\ntype = 'board'\nboard = 'late_dead'\nmatch = 'Type == \"nilometer.reject\"'\nencoder = 'letter'\n\
+        [encoder.letter]\ntype = 'line'\ntemplate = '{plugin}: {Payload}'\n";
+    let engine = start(dir.path(), &(pipe("late", "") + dead));
+    b.feed("unwelcome\n");
+    until("a retry", || engine.status().plugins.iter().any(|p| p.counter(Counter::Retried) > 1));
+    let summary = std::thread::scope(|s| {
+        let stopped = s.spawn(|| engine.stop());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        b.down.store(false, Relaxed);
+        stopped.join().unwrap()
+    });
+    assert_eq!(summary.undelivered, 0);
+    assert_eq!(*board("late_dead").written.lock().unwrap(), ["output.late: unwelcome"]);
+    assert_conservation(&summary.status);
+}
+
+#[test]
+fn what_a_filter_refuses_itself_is_not_counted_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let samples = "[filter.samples]\ntype = 'statsd_aggregate'\nfrom = ['input.samples']\n";
+    let engine = start(dir.path(), &(pipe("samples", "") + samples));
+    board("samples").feed("no sample\nneither\n");
+    board("samples").wait_for(2);
+    let status = engine.stop().status;
+    assert_eq!(status.plugins.iter().find(|p| p.id == "filter.samples").unwrap().counter(Counter::Rejected), 2);
+    assert_conservation(&status);
 }

@@ -3,4 +3,6 @@
 mod board;
 mod delivery;
 mod reloading;
+mod stress;
 mod supervision;
+mod scale;

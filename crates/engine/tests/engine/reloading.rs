@@ -122,3 +122,67 @@ fn a_stuck_output_does_not_delay_the_reload_of_others() {
     assert_eq!(board("hanging").wait_for(2)[1], "2:2");
     assert_eq!(engine.stop().undelivered, 2);
 }
+
+#[test]
+fn edits_do_not_put_off_ticks() {
+    let dir = tempfile::tempdir().unwrap();
+    let tick = "function process_message() return 0 end\nfunction timer_event(ns) inject_payload('txt', '', 'tick') end\n";
+    let edit = |n: u32| std::fs::write(dir.path().join("count.lua"), format!("{tick}local edit = {n}\n")).unwrap();
+    edit(0);
+    let engine = start(dir.path(), &config("ticks", "every = '600ms'\n"));
+    let mut edits = 1;
+    crate::board::until("a tick", || {
+        edit(edits);
+        edits += 1;
+        assert!(engine.reload_changed_scripts().succeeded());
+        !board("ticks").written.lock().unwrap().is_empty()
+    });
+    engine.stop();
+}
+
+#[test]
+fn after_a_roll_back_everything_is_in_order_even_if_the_old_version_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = |version: u32, fails_at: &str| {
+        let text = format!(
+            "local version = {version}\nfunction process_message()\nlocal p = read_message('Payload')\n\
+             if p == '{fails_at}' then error('not this') end\ninject_payload('txt', '', p)\nreturn 0\nend"
+        );
+        std::fs::write(dir.path().join("count.lua"), text).unwrap();
+    };
+    script(1, "first");
+    let engine = start(dir.path(), &config("order_back", ""));
+    let b = board("order_back");
+    script(2, "last");
+    std::thread::scope(|s| {
+        let reload = s.spawn(|| engine.reload_changed_scripts());
+        let mut fed = 0;
+        for line in ["zero", "first", "a", "b", "c", "last"] {
+            b.feed(&format!("{line}\n"));
+            fed += line.len() + 1;
+            // Each in a batch of its own, as well as may be.
+            crate::board::until("read", || b.read.load(Relaxed) == fed);
+            std::thread::sleep(std::time::Duration::from_millis(4));
+        }
+        reload.join().unwrap();
+    });
+    crate::board::until("acknowledgement", || b.settled.load(Relaxed));
+    let written = b.wait_for(4);
+    // The messages came on probation or around it; whichever version failed at its message.
+    let expected = ["zero", "first", "a", "b", "c", "last"].map(String::from).to_vec();
+    let places: Vec<_> = written.iter().map(|w| expected.iter().position(|e| e == w).unwrap()).collect();
+    assert!(places.is_sorted_by(|a, b| a < b), "{written:?}");
+    crate::board::assert_conservation(&engine.stop().status);
+}
+
+#[test]
+fn the_end_of_the_inputs_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    script(dir.path(), 1, "");
+    let engine = start(dir.path(), &config("ending", ""));
+    board("ending").end.store(true, Relaxed);
+    while !engine.inputs_finished() {
+        engine.input_ended().recv_timeout(std::time::Duration::from_secs(10)).expect("to be told");
+    }
+    engine.stop();
+}

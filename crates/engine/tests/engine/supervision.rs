@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use plugin::Counter;
 
-use crate::board::{board, start, until};
+use crate::board::{assert_conservation, board, start, until};
 
 fn pipe(name: &str, script: &str) -> String {
     format!(
@@ -53,10 +53,70 @@ fn a_panicking_output_sets_the_message_aside_and_delivers_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let b = board("panic");
     *b.poison.lock().unwrap() = Some("poison".to_string());
-    let engine =
-        start(dir.path(), "[input.p]\ntype = 'board'\nboard = 'panic'\n[output.p]\ntype = 'board'\nboard = 'panic'\nmatch = 'TRUE'\n");
-    b.feed("one\npoison\ntwo\n");
-    until("the last message", || b.written.lock().unwrap().contains(&"two".to_string()));
+    let engine = start(
+        dir.path(),
+        "[input.p]\ntype = 'board'\nboard = 'panic'\n[output.p]\ntype = 'board'\nboard = 'panic'\nmatch = 'TRUE'\n\
+         [output.dead]\ntype = 'board'\nboard = 'panic_dead'\nmatch = 'Type == \"nilometer.reject\"'\nencoder = 'payload'\n",
+    );
+    let mut expected = Vec::new();
+    // The second time, too, it is the poison that is set aside.
+    for round in 0..2 {
+        let (before, after) = (format!("before {round}"), format!("after {round}"));
+        b.feed(&format!("{before}\npoison\n{after}\n"));
+        expected.extend([before, after]);
+        assert_eq!(b.wait_for(expected.len()), expected);
+    }
     until("acknowledgement", || b.settled.load(Relaxed));
+    assert_eq!(board("panic_dead").wait_for(2), ["poison", "poison"]);
+    assert_conservation(&engine.stop().status);
+}
+
+#[test]
+fn messages_that_fail_do_not_cost_a_filter_its_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "n = 0\nfunction process_message()\nlocal p = read_message('Payload')\nif p == 'bad' then error('bad') end\n\
+        n = n + 1\ninject_payload('txt', '', p .. n)\nreturn 0\nend";
+    std::fs::write(dir.path().join("f.lua"), script).unwrap();
+    let engine = start(dir.path(), &pipe("state", "f.lua"));
+    board("state").feed("a\nbad\na\nbad\na\nbad\na\n");
+    assert_eq!(board("state").wait_for(4), ["a1", "a2", "a3", "a4"]);
+    assert_conservation(&engine.stop().status);
+}
+
+#[test]
+fn a_filter_that_is_down_at_the_stop_has_its_state_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "n = 0\nfunction process_message()\nif read_message('Payload') == 'bad' then error('bad') end\n\
+        n = n + 1\ninject_payload('txt', '', n)\nreturn 0\nend";
+    std::fs::write(dir.path().join("f.lua"), script).unwrap();
+    let toml = "[nilo]\nstate = 'state'\nsnapshot = '1h'\n".to_string() + &pipe("down_state", "f.lua");
+    let engine = start(dir.path(), &toml);
+    board("down_state").feed("a\na\nbad\n");
+    until("a failure", || engine.failure().is_some());
     engine.stop();
+    // Whether it was down or up again at the stop.
+    let engine = start(dir.path(), &toml);
+    board("down_state").feed("a\n");
+    assert_eq!(board("down_state").wait_for(3)[2], "3");
+    engine.stop();
+}
+
+#[test]
+fn a_panic_outside_of_a_filters_calls_breaks_that_filter_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = start(
+        dir.path(),
+        "[nilo]\nworkers = 1\n[input.fragile]\ntype = 'board'\nboard = 'fragile'\n\
+         [filter.broken]\ntype = 'fragile'\nmatch = 'Payload == \"break\" || Payload == \"again\"'\nfrom = ['input.fragile']\n\
+         [filter.sound]\ntype = 'fragile'\nmatch = 'Payload == \"sound\"'\nfrom = ['input.fragile']\n\
+         [output.fragile]\ntype = 'board'\nboard = 'fragile'\nfrom = ['filter.broken', 'filter.sound']\nmatch = 'Type != \"nilometer.failed\"'\n",
+    );
+    let b = board("fragile");
+    b.feed("break\n");
+    until("a failure", || engine.failure().is_some());
+    b.feed("sound\n");
+    assert_eq!(b.wait_for(2)[1], "sound");
+    b.feed("again\n");
+    assert_eq!(b.wait_for(3)[2], "again");
+    assert_conservation(&engine.stop().status);
 }

@@ -155,6 +155,12 @@ mod tests {
         function timer_event(ns) inject_payload('txt', 'sum', sum) end";
 
     #[test]
+    fn a_script_that_never_ends_is_refused() {
+        let refused = testkit::plugins::filter(&KIND, "script = '/dev/zero'").err().unwrap();
+        assert_eq!(refused, "test.toml:1:10: /dev/zero is too long: a script has at most 256 KiB");
+    }
+
+    #[test]
     fn sums_and_tells_at_the_tick() {
         let dir = tempfile::tempdir().unwrap();
         let mut f = filter(&dir, SUM, "every = '1s'").unwrap();

@@ -4,8 +4,7 @@ use message::framing::{Found, Scanner, encode_framed};
 use message::signing::{Hash, Keyring, Signer, Verdict};
 use message::wire::{encode, validate};
 use proptest::prelude::*;
-
-use crate::model::{Message, any_message, build};
+use testkit::oracle::{Message, any_message, build};
 
 const MAX: usize = 64 << 10;
 

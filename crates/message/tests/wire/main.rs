@@ -2,4 +2,3 @@
 
 mod codec;
 mod framing;
-mod model;

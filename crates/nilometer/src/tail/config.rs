@@ -111,9 +111,13 @@ fn literal(name: &str) -> String {
 
 /// The configuration as TOML.
 pub fn text(args: &Args, files: &Files) -> String {
-    let mut out = String::new();
+    let mut out = String::from("[nilo]\n");
+    if args.once {
+        // Whoever reads the result may take their time.
+        out.push_str("grace = \"1d\"\n");
+    }
     if let Some(dir) = &args.modules {
-        let _ = writeln!(out, "[nilo]\nmodules = {}", quote::string(dir));
+        let _ = writeln!(out, "modules = {}", quote::string(dir));
     }
     inputs(args, files, &mut out);
     codecs(args, &mut out);

@@ -39,8 +39,7 @@ enum Peer {
 }
 
 /// Debian's packages, those of a peer together.
-const PACKAGES: &[(&str, &[&str])] =
-    &[("rsyslog", &["rsyslog", "rsyslog-mmnormalize"]), ("syslog-ng", &["syslog-ng-core"]), ("collectd", &["collectd-core"])];
+const PACKAGES: &[(&str, &[&str])] = &[("rsyslog", &["rsyslog"]), ("syslog-ng", &["syslog-ng-core"]), ("collectd", &["collectd-core"])];
 
 /// Downloads the peers' packages with what they need and unpacks them, each into a directory of its own.
 ///
@@ -91,7 +90,8 @@ fn command((program, root): &(PathBuf, PathBuf)) -> Command {
     let mut command = Command::new(program);
     if root != Path::new("/") {
         let more = root.join("lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
-        command.env("LD_LIBRARY_PATH", format!("{}:{}", libraries(root).display(), more.display()));
+        let own = root.join("usr/lib/syslog-ng");
+        command.env("LD_LIBRARY_PATH", format!("{}:{}:{}", libraries(root).display(), more.display(), own.display()));
     }
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
@@ -153,7 +153,7 @@ impl Peer {
             Peer::SyslogNg => {
                 command.args(["--foreground", "--no-caps", "--cfgfile"]).arg(path);
                 command.arg("--persist-file").arg(at("persist")).arg("--control").arg(at("control")).arg("--pidfile").arg(at("pid"));
-                command.arg("--module-path").arg(libraries(&found.1).join("syslog-ng/3.38"));
+                command.arg("--module-path").arg(found.1.join("usr/lib/syslog-ng/3.38"));
             }
         }
         Process::spawn(&mut command)
@@ -230,7 +230,7 @@ pub fn contenders(settings: &Settings, task: Task, input: &Path, records: u64) -
     let contender = |peer: Peer| {
         let input = input.to_path_buf();
         Contender::new(peer.name(), move || {
-            let dir = tempfile::tempdir()?;
+            let dir = tempfile::TempDir::with_prefix("bench-")?;
             let work = Work { task, input: &input, address: tcp::free_address()?, dir: dir.path() };
             let (process, out) = (peer.start(&work)?, work.out());
             match task {
@@ -247,7 +247,7 @@ pub fn idle(settings: &Settings, task: Task, quiet: Duration) -> Vec<Contender> 
     let there = Peer::ALL.into_iter().filter(|p| settings.peers && p.find().is_some());
     let contender = |peer: Peer| {
         Contender::new(peer.name(), move || {
-            let dir = tempfile::tempdir()?;
+            let dir = tempfile::TempDir::with_prefix("bench-")?;
             let input = dir.path().join("in.log");
             fs::write(&input, "the first line\n")?;
             let work = Work { task, input: &input, address: tcp::free_address()?, dir: dir.path() };

@@ -61,7 +61,7 @@ pub fn receive(process: Process, file: &Path, address: SocketAddr, out: &Path, l
 fn floor(name: &'static str, file: &Path, lines: u64, command: impl Fn(SocketAddr, &Path) -> Result<Command> + 'static) -> Contender {
     let file = file.to_path_buf();
     Contender::new(name, move || {
-        let dir = tempfile::tempdir()?;
+        let dir = tempfile::TempDir::with_prefix("bench-")?;
         let (address, out) = (free_address()?, dir.path().join("out"));
         let process = Process::spawn(command(address, &out)?.stderr(Stdio::null()))?;
         // These end when the sender does, which is when their work is done.

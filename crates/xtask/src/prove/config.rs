@@ -132,8 +132,8 @@ pub fn prove(nilo: &Path, round: Round) -> Result<Report> {
     for version in 1..=round.edits {
         let next = Instant::now() + round.pause;
         let sound = version % 10 != 0;
-        daemon.configure(&if sound { text(version) } else { broken(version, version / 10) })?;
         let saved = moment::now();
+        daemon.configure(&if sound { text(version) } else { broken(version, version / 10) })?;
         if sound {
             let live = wait_for(&mut daemon, &mut probe, version as u64, round.limit)?;
             report.to_live.add(live - saved);

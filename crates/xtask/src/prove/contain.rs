@@ -77,11 +77,13 @@ pub struct Report {
     pub behind: Duration,
     /// Whether the sound filter counted every line once.
     pub exact: bool,
+    /// Whether it stopped in time when it was told to.
+    pub stopped: bool,
 }
 
 impl super::Report for Report {
     fn holds(&self) -> bool {
-        self.exact
+        self.exact && self.stopped
     }
 }
 
@@ -89,7 +91,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let neighbour = format!("{:?}", self.neighbour);
         write!(f, "{neighbour:<9} {:>8.0} lines/s, {:>6.1} ms behind at the end", self.rate, self.behind.as_secs_f64() * 1e3)?;
-        write!(f, ", {}", if self.exact { "every line once" } else { "NOT every line once" })
+        write!(f, ", {}", if self.exact { "every line once" } else { "NOT every line once" })?;
+        f.write_str(if self.stopped { "" } else { ", did NOT stop" })
     }
 }
 
@@ -150,7 +153,7 @@ pub fn prove(nilo: &Path, neighbour: Neighbour, round: Round) -> Result<Report> 
     });
     let behind = stopped.elapsed();
     // Its exit code tells of the neighbour.
-    daemon.take_process()?.terminate(round.limit)?;
+    let stopped = daemon.take_process()?.terminate(round.limit).is_ok();
     audit.read();
-    Ok(Report { neighbour, written, rate, behind, exact: audit.books.exact(written) })
+    Ok(Report { neighbour, written, rate, behind, exact: audit.books.exact(written), stopped })
 }

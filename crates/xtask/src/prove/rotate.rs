@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -140,6 +141,9 @@ pub fn prove(nilo: &Path, kind: Kind, round: Round) -> Result<Report> {
         std::thread::sleep(round.pause);
         let kill = round.kill_every > 0 && n % round.kill_every == 0;
         if kill {
+            if kind == Kind::Create {
+                remembered(&mut daemon, round.limit)?;
+            }
             daemon.kill()?;
             kills += 1;
         }
@@ -186,6 +190,14 @@ fn rotate(kind: Kind, n: usize, daemon: &mut Daemon, feed: &Feed, out: &mut Deli
             Ok(())
         }
     }
+}
+
+/// Waits until a checkpoint names the current file. Under a name that is not followed it is found
+/// again by that alone; where a kill may come sooner, `paths` has to match rotated names too.
+fn remembered(daemon: &mut Daemon, limit: Duration) -> Result<()> {
+    let inode = format!(":{:x}\"", fs::metadata(daemon.path("in.log"))?.ino());
+    let checkpoints = daemon.path("state/checkpoints/input.log.json");
+    daemon.wait_for("checkpoint of the current file", limit, || fs::read_to_string(&checkpoints).ok()?.contains(&inode).then_some(()))
 }
 
 /// The number of the last line of a file; 0 when it is empty.

@@ -75,6 +75,24 @@ fn object(value: impl Strategy<Value = Json>) -> impl Strategy<Value = Map<Strin
     prop::collection::btree_map("([a-z]|[\"\\\\\né]){0,3}", value, 0..5).prop_map(|m| m.into_iter().collect())
 }
 
+#[test]
+fn a_long_name_above_many_members_does_not_multiply() {
+    let members: Vec<String> = (0..1000).map(|i| format!("\"{i}\":{i}")).collect();
+    let record = |name: usize| format!("{{\"{}\":{{{}}}}}", "a".repeat(name), members.join(","));
+    assert_eq!(decode("", &record(50)).unwrap().get(0).fields().count(), 1000);
+    assert!(decode("", &record(100_000)).unwrap_err().contains("far longer than the record"));
+    assert!(decode("max_depth = 1", &record(100_000)).is_ok());
+}
+
+#[test]
+fn the_record_is_kept_on_request() {
+    let record = br#"{"message": "hello", "a": 1}"#;
+    let mut decoder = testkit::plugins::decoder(&KIND, "keep_payload = true").unwrap();
+    let (batch, _) = testkit::plugins::decode(&mut *decoder, &[record]);
+    let m = batch.get(0);
+    assert_eq!((m.payload(), m.value(b"message", 0, 0)), (&record[..], Some(Value::String(b"hello"))));
+}
+
 proptest! {
     #[test]
     fn any_object_is_read_as_serde_reads_it(object in object(value()), pretty: bool) {

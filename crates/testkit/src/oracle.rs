@@ -1,7 +1,9 @@
 //! Heka's schema as `prost` implements it, to compare with, and messages to compare.
 
+use message::wire::{DecodeError, decode, encode, validate};
 use message::{BatchBuilder, Datum, Header, MessageRef, Text, Uuid, Value, ValueType};
 use proptest::prelude::*;
+use prost::Message as _;
 
 /// The schema, with number lists packed or not. Strings are bytes here: on the wire they are the
 /// same, and ours need not be UTF-8.
@@ -155,6 +157,80 @@ pub fn unpack(from: &Message) -> unpacked::Message {
         fields: from.fields.iter().map(field).collect(),
         hops: from.hops,
     }
+}
+
+/// The message's bytes as we write them.
+pub fn encoded(m: &Message) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(build(m).get(0), &mut bytes);
+    bytes
+}
+
+/// Decodes `bytes` where they stand among others in the raw block, behind another message: it is
+/// the second one.
+///
+/// # Errors
+/// Why they are no message.
+///
+/// # Panics
+/// When what is left behind is not what it should be.
+pub fn decoded(bytes: &[u8]) -> Result<BatchBuilder, DecodeError> {
+    let mut b = BatchBuilder::default();
+    b.add().add_integer(b"before", 1);
+    b.raw().extend_from_slice(&[b"before", bytes, b"after"].concat());
+    let used = b.bytes();
+    let (raw, messages) = b.parts();
+    let result = decode(&raw[6..6 + bytes.len()], Text::raw(6, bytes.len()), messages);
+    assert_eq!(b.len(), 1 + usize::from(result.is_ok()));
+    if result.is_err() {
+        assert_eq!(b.bytes(), used);
+    }
+    result.map(|()| b)
+}
+
+/// What our model keeps of a message that another implementation read.
+fn kept(mut m: Message) -> Message {
+    m.hops = m.hops.map(|n| n.min(255)).filter(|n| *n > 0);
+    for field in &mut m.fields {
+        let type_ = ValueType::from_number(field.value_type.unwrap_or(0) as u64);
+        let all = std::mem::take(field);
+        *field = Field {
+            name: all.name,
+            value_type: all.value_type.filter(|t| *t != 0),
+            representation: all.representation.filter(|r| !r.is_empty()),
+            ..Field::default()
+        };
+        match type_.expect("a known type") {
+            ValueType::String => field.value_string = all.value_string,
+            ValueType::Bytes => field.value_bytes = all.value_bytes,
+            ValueType::Integer => field.value_integer = all.value_integer,
+            ValueType::Double => field.value_double = all.value_double,
+            ValueType::Bool => field.value_bool = all.value_bool,
+        }
+    }
+    m
+}
+
+/// `Debug` as the measure of equality: a changed double may have become NaN.
+fn assert_same(ours: &Message, theirs: &Message) {
+    assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+}
+
+/// Decodes and compares everything that must agree about bytes of any kind.
+///
+/// # Panics
+/// When something does not.
+pub fn agree(bytes: &[u8]) {
+    let result = decoded(bytes);
+    assert_eq!(result.as_ref().err(), validate(bytes).as_ref().err());
+    let Ok(ours) = result else { return };
+    let ours = read(ours.get(1));
+    let mut theirs = Message::decode(bytes).expect("the other implementation is no stricter");
+    if theirs.uuid.is_empty() {
+        theirs.uuid = ours.uuid.clone();
+    }
+    assert_same(&ours, &kept(theirs));
+    assert_same(&read(decoded(&encoded(&ours)).unwrap().get(1)), &ours);
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
