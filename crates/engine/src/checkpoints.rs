@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
     /// Filter states that are not on disk yet.
     pending: Mutex<BTreeMap<Arc<str>, Arc<[u8]>>>,
 }
@@ -45,7 +45,7 @@ impl StateDir {
             Ok(_) => {}
             Err(_) => write_atomically(&version, VERSION.as_bytes()).map_err(failed)?,
         }
-        Ok(StateDir { path: path.to_path_buf(), _lock: lock, pending: Mutex::default() })
+        Ok(StateDir { path: path.to_path_buf(), lock, pending: Mutex::default() })
     }
 
     fn checkpoint_file(&self, input: &str) -> PathBuf {
@@ -95,25 +95,33 @@ impl StateDir {
     /// Writes down the filter states that wait for it. False when that failed; they wait on.
     pub fn flush(&self) -> bool {
         let states: Vec<_> = self.pending().iter().map(|(name, state)| (name.clone(), state.clone())).collect();
+        // Thousands of files are synchronised in one go: that many waits for the disk take minutes.
+        let each = states.len() <= FEW;
+        let written: Vec<_> = states.iter().map(|(name, state)| write_beside(&self.filter_file(name), state, each)).collect();
+        let synchronised = if each { Ok(()) } else { rustix::fs::syncfs(&self.lock).map_err(io::Error::from) };
+        if let Err(e) = synchronised {
+            log::error!("the state of filters is not saved in {}: {e}", self.path.display());
+            return false;
+        }
         let mut all = true;
-        for (name, state) in states {
-            match write_atomically(&self.filter_file(&name), &state) {
-                Ok(()) => {
-                    let mut pending = self.pending();
-                    // A newer one may have come meanwhile.
-                    if pending.get(&name).is_some_and(|now| Arc::ptr_eq(now, &state)) {
-                        pending.remove(&name);
-                    }
-                }
-                Err(e) => {
-                    log::error!(target: &name, "state not saved: {e}");
-                    all = false;
-                }
+        for ((name, state), new) in states.iter().zip(written) {
+            if let Err(e) = new.and_then(|new| std::fs::rename(new, self.filter_file(name))) {
+                log::error!(target: name, "state not saved: {e}");
+                all = false;
+                continue;
+            }
+            let mut pending = self.pending();
+            // A newer one may have come meanwhile.
+            if pending.get(name).is_some_and(|now| Arc::ptr_eq(now, state)) {
+                pending.remove(name);
             }
         }
         all
     }
 }
+
+/// Files that are synchronised one by one.
+const FEW: usize = 16;
 
 fn parse(bytes: &[u8]) -> Option<Vec<Checkpoint>> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
@@ -140,13 +148,19 @@ fn file_name(name: &str) -> String {
 
 /// Replaces a file so that a crash at any instant leaves the old or the new one.
 fn write_atomically(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    // No plugin's file has such a name.
+    std::fs::rename(write_beside(file, bytes, true)?, file)
+}
+
+/// Writes what is to replace the file, under a name that no plugin's file has.
+fn write_beside(file: &Path, bytes: &[u8], sync: bool) -> io::Result<PathBuf> {
     let mut new = OsString::from(file);
     new.push("~");
     let mut f = File::create(&new)?;
     f.write_all(bytes)?;
-    f.sync_data()?;
-    std::fs::rename(&new, file)
+    if sync {
+        f.sync_data()?;
+    }
+    Ok(new.into())
 }
 
 #[cfg(test)]
@@ -172,7 +186,7 @@ mod tests {
     fn filters_states_are_kept_apart() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
-        let names: Vec<Arc<str>> = (0..8).map(|n| format!("filter.{n}").into()).collect();
+        let names: Vec<Arc<str>> = (0..FEW + 1).map(|n| format!("filter.{n}").into()).collect();
         // Several threads write, as a filter may be read back while states are flushed.
         std::thread::scope(|s| {
             for name in &names {

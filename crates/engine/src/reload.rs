@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -236,24 +236,26 @@ impl Engine {
         let mut running = self.lock();
         let plan = running.plan.clone();
         let asked: BTreeSet<String> = answers.iter().map(|(id, _)| id.clone()).collect();
+        let mut hashes = HashMap::new();
         for filter in &plan.filters {
-            if !asked.contains(&*filter.id) && self.files_changed(&mut running, &filter.id) {
+            if !asked.contains(&*filter.id) && self.files_changed(&mut running, &filter.id, &mut hashes) {
                 answers.extend(self.replace(&mut running, &plan, filter));
             }
         }
         for input in &plan.inputs {
-            if self.files_changed(&mut running, &input.id) {
+            if self.files_changed(&mut running, &input.id, &mut hashes) {
                 report.changes.push((input.id.to_string(), self.renew_transforms(&running, &plan, &input.id)));
             }
         }
     }
 
     /// Whether the content of a file the plugin was made of is another now. The new content counts
-    /// as known from here on, so that a broken version is tried once.
-    fn files_changed(&self, running: &mut Running, id: &Arc<str>) -> bool {
+    /// as known from here on, so that a broken version is tried once. `hashes`: of files many plugins share.
+    fn files_changed(&self, running: &mut Running, id: &Arc<str>, hashes: &mut HashMap<PathBuf, u64>) -> bool {
         let shared = running.standing(id).shared;
         let known = shared.files();
-        let now: Vec<(PathBuf, u64)> = known.iter().map(|(f, _)| (f.clone(), hash(f))).collect();
+        let now: Vec<(PathBuf, u64)> =
+            known.iter().map(|(f, _)| (f.clone(), *hashes.entry(f.clone()).or_insert_with(|| hash(f)))).collect();
         let changed = now != known;
         if changed {
             shared.set_files(now);

@@ -5,4 +5,3 @@ mod delivery;
 mod reloading;
 mod stress;
 mod supervision;
-mod scale;
