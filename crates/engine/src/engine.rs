@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use plugin::{Clock, Counter, Registry, Stop};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use plugin::{Clock, Counter, Registry};
 
 use crate::checkpoints::StateDir;
 use crate::input::{InputHandle, InputSeed};
@@ -46,7 +46,10 @@ pub struct Engine {
     epoch: i64,
     state: Option<Arc<StateDir>>,
     pub(crate) input_ended: (Sender<()>, Receiver<()>),
-    housekeeper: Option<(Stop, JoinHandle<()>)>,
+    /// Ends when the sender is dropped.
+    housekeeper: Option<(Sender<()>, JoinHandle<()>)>,
+    /// Tells the housekeeper of streams that a restart must know.
+    news: (Sender<()>, Receiver<()>),
 }
 
 /// Everything that runs, by name.
@@ -66,10 +69,12 @@ pub(crate) struct Running {
 
 /// A filter in its place on a worker.
 pub(crate) struct FilterHandle {
-    pub plan: ConsumerPlan,
+    pub plan: Arc<ConsumerPlan>,
     pub queue: Arc<Queue>,
     pub worker: usize,
     pub slot: u64,
+    /// The plan's version was refused and an older one runs: another reload tries it again.
+    pub refused: bool,
 }
 
 /// What happened between start and stop.
@@ -111,6 +116,7 @@ impl Engine {
             state,
             input_ended: bounded(1),
             housekeeper: None,
+            news: bounded(1),
         };
         if let Err(why) = engine.start_all(&plan) {
             engine.stop();
@@ -143,7 +149,7 @@ impl Engine {
         &self,
         running: &mut Running,
         plan: &Arc<Plan>,
-        output: &ConsumerPlan,
+        output: &Arc<ConsumerPlan>,
         predecessor: Option<OutputHandle>,
     ) -> Result<(), String> {
         let standing = running.standing(&output.id);
@@ -159,7 +165,7 @@ impl Engine {
     }
 
     /// What a filter's place needs, for a new place or for a new instance in an old one.
-    pub(crate) fn slot_seed(&self, running: &mut Running, plan: &Arc<Plan>, filter: &ConsumerPlan, queue: Arc<Queue>) -> SlotSeed {
+    pub(crate) fn slot_seed(&self, running: &mut Running, plan: &Arc<Plan>, filter: &Arc<ConsumerPlan>, queue: Arc<Queue>) -> SlotSeed {
         SlotSeed {
             plan: plan.clone(),
             filter: filter.clone(),
@@ -173,7 +179,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn start_filter(&self, running: &mut Running, plan: &Arc<Plan>, filter: &ConsumerPlan) -> Result<(), String> {
+    pub(crate) fn start_filter(&self, running: &mut Running, plan: &Arc<Plan>, filter: &Arc<ConsumerPlan>) -> Result<(), String> {
         let meter = running.standing(&filter.id).meter;
         let queue = Arc::new(Queue::new(filter.queue, filter.when_full, meter));
         let slot = running.next_slot;
@@ -184,7 +190,7 @@ impl Engine {
         running.workers[worker].inbox.send(Command::Add { slot, seed, answer });
         answered.recv().map_err(|_| "its worker panicked".to_string()).and_then(|r| r).map_err(|why| format!("{}: {why}", filter.id))?;
         running.workers[worker].filters += 1;
-        running.filters.insert(filter.id.clone(), FilterHandle { plan: filter.clone(), queue, worker, slot });
+        running.filters.insert(filter.id.clone(), FilterHandle { plan: filter.clone(), queue, worker, slot, refused: false });
         Ok(())
     }
 
@@ -196,7 +202,8 @@ impl Engine {
         predecessor: Option<InputHandle>,
     ) -> Result<(), String> {
         let standing = running.standing(&input.id);
-        let remembered = || Arc::new(Tracker::new(self.state.as_ref().map(|s| s.checkpoints(&input.id)).unwrap_or_default()));
+        let remembered =
+            || Arc::new(Tracker::new(self.state.as_ref().map(|s| s.checkpoints(&input.id)).unwrap_or_default(), self.news.0.clone()));
         let tracker = running.trackers.lock().unwrap_or_else(|p| p.into_inner()).entry(input.id.clone()).or_insert_with(remembered).clone();
         let (router, ended) = (self.router.clone(), self.input_ended.0.clone());
         let seed = InputSeed { plan: plan.clone(), input: input.clone(), standing, tracker, router, ended };
@@ -218,11 +225,17 @@ impl Engine {
     /// Starts the thread that writes checkpoints and filter states down.
     fn with_housekeeper(mut self) -> Engine {
         let Some(state) = self.state.clone() else { return self };
-        let (stop, trackers) = (Stop::new(), self.lock().trackers.clone());
-        let mine = stop.clone();
+        let trackers = self.lock().trackers.clone();
+        let (stop, stopped) = bounded::<()>(0);
+        let news = self.news.1.clone();
         let body = move || {
             let mut pause = SAVE_EVERY;
-            while !mine.wait(pause) {
+            loop {
+                select! {
+                    recv(stopped) -> _ => return,
+                    recv(news) -> _ => {}
+                    default(pause) => {}
+                }
                 // A full disk is complained of now and then, not twice a second.
                 pause = if save(&state, &trackers) { SAVE_EVERY } else { 20 * SAVE_EVERY };
             }
@@ -298,7 +311,7 @@ impl Engine {
         let undelivered = self.stop_outputs(plan.globals.grace);
         let status = self.last_status(&plan, &queues);
         if let Some((stop, thread)) = self.housekeeper.take() {
-            stop.ask();
+            drop(stop);
             let _ = thread.join();
         }
         if let Some(state) = &self.state {

@@ -17,7 +17,7 @@ use crate::supervise::{BackOff, contained};
 
 /// A running output: its thread, its queue, and how to end it.
 pub(crate) struct OutputHandle {
-    pub plan: ConsumerPlan,
+    pub plan: Arc<ConsumerPlan>,
     pub queue: Arc<Queue>,
     /// Give up now; what is not delivered goes back to the queue.
     stop: Stop,
@@ -31,7 +31,7 @@ pub(crate) struct OutputHandle {
 /// What an output's thread needs.
 pub(crate) struct OutputSeed {
     pub plan: Arc<Plan>,
-    pub output: ConsumerPlan,
+    pub output: Arc<ConsumerPlan>,
     pub queue: Arc<Queue>,
     pub standing: Standing,
     pub router: Arc<Router>,

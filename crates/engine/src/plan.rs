@@ -147,8 +147,8 @@ impl ConsumerPlan {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) inputs: Vec<InputPlan>,
-    pub(crate) filters: Vec<ConsumerPlan>,
-    pub(crate) outputs: Vec<ConsumerPlan>,
+    pub(crate) filters: Vec<Arc<ConsumerPlan>>,
+    pub(crate) outputs: Vec<Arc<ConsumerPlan>>,
     /// Codecs that nobody refers to: checked, and not run.
     spare: Vec<Spec>,
     pub(crate) globals: Globals,
@@ -323,7 +323,7 @@ impl Planner<'_> {
         (sound && transforms.len() == names.len()).then_some(InputPlan { id, splitter: splitter?, decoder: decoder?, transforms, spec })
     }
 
-    fn consumer(&mut self, section: &Section) -> Option<ConsumerPlan> {
+    fn consumer(&mut self, section: &Section) -> Option<Arc<ConsumerPlan>> {
         let (spec, sound) = self.read(section)?;
         let o = &spec.options;
         // All of these are looked at, whatever else is wrong.
@@ -331,7 +331,7 @@ impl Planner<'_> {
         let from = self.from(o);
         let encoder = if section.family == Family::Output { self.encoder(&spec, sound).map(Some) } else { Some(None) };
         let (Some(matcher), Some(encoder), true) = (matcher, encoder, sound) else { return None };
-        Some(ConsumerPlan {
+        Some(Arc::new(ConsumerPlan {
             id: format!("{}.{}", section.family, section.name).into(),
             matcher,
             from,
@@ -345,7 +345,7 @@ impl Planner<'_> {
             },
             encoder,
             spec,
-        })
+        }))
     }
 
     fn matcher(&mut self, o: &Options) -> Option<Matcher> {

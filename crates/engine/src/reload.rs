@@ -121,6 +121,9 @@ impl Engine {
                 Ok(Err(why)) => Change::Kept(why),
                 Err(_) => Change::Kept("the filter's worker gave no answer within 10 s".to_string()),
             };
+            if let Some(filter) = self.lock().filters.get_mut(id.as_str()) {
+                filter.refused = matches!(change, Change::Kept(_));
+            }
             report.changes.push((id, change));
         }
         if !report.changes.is_empty() {
@@ -151,7 +154,7 @@ impl Engine {
 
     fn reload_filters(&self, running: &mut Running, plan: &Arc<Plan>, report: &mut Report, answers: &mut Vec<Answer>) {
         for filter in &plan.filters {
-            match running.filters.get(&filter.id).map(|old| old.plan.same_as(filter)) {
+            match running.filters.get(&filter.id).map(|old| old.plan.same_as(filter) && !old.refused) {
                 Some(true) => {
                     if let Some(old) = running.filters.get_mut(&filter.id) {
                         old.queue.configure(filter.queue, filter.when_full);
@@ -168,7 +171,7 @@ impl Engine {
     }
 
     /// Asks a filter's worker to put a new instance in its place.
-    fn replace(&self, running: &mut Running, plan: &Arc<Plan>, filter: &ConsumerPlan) -> Option<Answer> {
+    fn replace(&self, running: &mut Running, plan: &Arc<Plan>, filter: &Arc<ConsumerPlan>) -> Option<Answer> {
         let queue = running.filters.get(&filter.id)?.queue.clone();
         queue.configure(filter.queue, filter.when_full);
         let seed = Box::new(self.slot_seed(running, plan, filter, queue));

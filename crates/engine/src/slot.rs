@@ -54,7 +54,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct SlotSeed {
     pub plan: Arc<Plan>,
-    pub filter: ConsumerPlan,
+    pub filter: Arc<ConsumerPlan>,
     pub queue: Arc<Queue>,
     pub standing: Standing,
     pub router: Arc<Router>,

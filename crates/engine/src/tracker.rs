@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use message::{Outcome, Span, StreamId, Ticket};
 use plugin::{Checkpoint, Stop};
 
@@ -10,10 +11,11 @@ use plugin::{Checkpoint, Stop};
 /// Two positions are kept for each stream: `sent`, where a new instance of the input in this
 /// process goes on, and `accepted`, where the next process does. `accepted` moves only when every
 /// earlier batch of the input is settled, so nothing before it can be missing.
-#[derive(Default)]
 pub(crate) struct Tracker {
     inner: Mutex<Inner>,
     progress: Condvar,
+    /// Told when a stream appears: a restart must know of it even if it comes at once.
+    news: Sender<()>,
 }
 
 #[derive(Default)]
@@ -40,9 +42,9 @@ struct Entry {
 }
 
 impl Tracker {
-    pub fn new(remembered: Vec<Checkpoint>) -> Tracker {
+    pub fn new(remembered: Vec<Checkpoint>, news: Sender<()>) -> Tracker {
         let map: BTreeMap<String, Checkpoint> = remembered.into_iter().map(|c| (c.key.clone(), c)).collect();
-        Tracker { inner: Mutex::new(Inner { sent: map.clone(), accepted: map, ..Inner::default() }), progress: Condvar::new() }
+        Tracker { inner: Mutex::new(Inner { sent: map.clone(), accepted: map, ..Inner::default() }), progress: Condvar::new(), news }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -80,6 +82,7 @@ impl Tracker {
             t.strip(&checkpoint.key);
             t.accepted.insert(checkpoint.key.clone(), Checkpoint { position: accepted, ..checkpoint.clone() });
             t.dirty = true;
+            let _ = self.news.try_send(());
         }
         t.sent.insert(checkpoint.key.clone(), checkpoint);
     }
@@ -211,7 +214,7 @@ mod tests {
     use super::*;
 
     fn tracker() -> Arc<Tracker> {
-        let t = Arc::new(Tracker::new(Vec::new()));
+        let t = Arc::new(Tracker::new(Vec::new(), crossbeam_channel::bounded(1).0));
         t.open(1, Checkpoint { key: "a".into(), identity: "x".into(), position: 0 });
         t.accepted_if_changed();
         t

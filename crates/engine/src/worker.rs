@@ -114,7 +114,7 @@ impl Worker {
 struct Pool {
     inbox: Arc<Inbox>,
     commands: Receiver<Command>,
-    slots: HashMap<u64, Slot>,
+    slots: HashMap<u64, Box<Slot>>,
     /// Slots with work, in turn.
     active: VecDeque<u64>,
     /// When slots want to be looked at; entries may be out of date.
@@ -198,7 +198,7 @@ impl Pool {
     }
 
     fn plan(&mut self, id: u64) {
-        if let Some(at) = self.slots.get(&id).and_then(Slot::wants_at) {
+        if let Some(at) = self.slots.get(&id).and_then(|slot| slot.wants_at()) {
             self.due.push(Reverse((at, id)));
         }
     }
@@ -214,7 +214,7 @@ impl Pool {
         match command {
             Command::Wake => {}
             Command::Add { slot, seed, answer } => {
-                let outcome = Slot::new(*seed).map(|new| drop(self.slots.insert(slot, new)));
+                let outcome = Slot::new(*seed).map(|new| drop(self.slots.insert(slot, Box::new(new))));
                 self.plan(slot);
                 self.list(slot);
                 let _ = answer.send(outcome);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded, select};
+use crossbeam_channel::{Receiver, after, bounded, never, select};
 use engine::{Change, Engine, Plan, PluginStatus, Report, Settings, Ticks};
 use options::{Problem, Style};
 use plugin::{Counter, Family};
@@ -72,14 +72,16 @@ struct Daemon {
     fingerprint: u64,
 }
 
-/// How often to look whether all inputs are at their end.
+/// How often to look whether everything is delivered, once all inputs are at their end.
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Daemon {
     /// Acts on what comes, until it is time to stop.
     fn watch(&mut self, signals: &Receiver<Signal>, asked: &Receiver<ReloadRequest>) {
         let changed = self.watching.changed();
+        let ended = self.with(|engine| engine.input_ended().clone()).unwrap_or_else(never);
         loop {
+            let look = if self.with(Engine::inputs_finished) == Some(true) { after(LOOK) } else { never() };
             select! {
                 recv(signals) -> signal => match signal {
                     Ok(Signal::Reload) => drop(self.reload()),
@@ -92,7 +94,9 @@ impl Daemon {
                     waiting.iter().for_each(|w| drop(w.try_send(answer.clone())));
                 },
                 recv(changed) -> _ => self.files_changed(),
-                default(LOOK) => if self.with(at_rest).unwrap_or(true) {
+                // The next round asks whether it was the last one.
+                recv(ended) -> _ => {}
+                recv(look) -> _ => if self.with(at_rest).unwrap_or(true) {
                     return log::info!("all inputs are at their end and everything is delivered");
                 },
             }
