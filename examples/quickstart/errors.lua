@@ -6,7 +6,7 @@ errors = {}
 function process_message()
     local status = read_message("Fields[status]")
     if status and status >= threshold then
-        local route = read_message("Fields[request_uri]"):gsub("%?.*", ""):gsub("/%d+", "/:id")
+        local route = (read_message("Fields[request_uri]") or "-"):gsub("%?.*", ""):gsub("/%d+", "/:id")
         errors[route] = (errors[route] or 0) + 1
     end
     return 0

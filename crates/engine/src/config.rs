@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use options::{Key, Node, Options, Problem, Raw, Source, Tree, nearest};
@@ -92,10 +94,13 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Problem> {
 
 fn read(file: &Path) -> Result<String, Problem> {
     let unreadable = |e: std::io::Error| Problem::new(format!("cannot read {}: {e}", file.display()));
-    if std::fs::metadata(file).map_err(unreadable)?.len() > MAX_FILE {
-        return Err(Problem::new(format!("{} is larger than 4 MiB", file.display())));
+    let mut text = String::new();
+    // Bounded while reading: a device says nothing of its length.
+    File::open(file).and_then(|f| f.take(MAX_FILE + 1).read_to_string(&mut text)).map_err(unreadable)?;
+    match text.len() as u64 {
+        0..=MAX_FILE => Ok(text),
+        _ => Err(Problem::new(format!("{} is larger than 4 MiB", file.display()))),
     }
-    std::fs::read_to_string(file).map_err(unreadable)
 }
 
 fn top_level(key: Key, node: Node, sections: &mut Vec<Section>, globals: &mut Tree, problems: &mut Vec<Problem>) {

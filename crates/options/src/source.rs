@@ -26,8 +26,12 @@ impl Source {
         &self.0.text
     }
 
+    /// A place in this file; a span that cuts into a character or beyond the text is widened or cut
+    /// to whole characters.
     pub fn at(&self, span: Range<usize>) -> Location {
-        Location { source: self.clone(), span }
+        let text = self.text();
+        let start = text.floor_char_boundary(span.start);
+        Location { source: self.clone(), span: start..text.ceil_char_boundary(span.end).max(start) }
     }
 }
 
@@ -46,7 +50,8 @@ impl Location {
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// A part of this place; `inner` counts bytes from its start. Falls back to the whole when the
+    /// A part of this place; `inner` counts bytes from its start and is widened to whole characters.
+    /// Falls back to the whole when the
     /// text at this place is not verbatim (a string with escapes).
     pub fn within(&self, inner: Range<usize>, value: &str) -> Location {
         let text = &self.source.text()[self.span.clone()];
@@ -54,7 +59,7 @@ impl Location {
             Some(at) if !value.is_empty() => {
                 let start = self.span.start + at;
                 let end = start + value.len();
-                Location { source: self.source.clone(), span: (start + inner.start).min(end)..(start + inner.end).min(end) }
+                self.source.at((start + inner.start).min(end)..(start + inner.end).min(end))
             }
             _ => self.clone(),
         }
@@ -65,5 +70,25 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.line_column();
         write!(f, "{}:{line}:{column}", self.source.path().display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Problem, Style, render};
+
+    #[test]
+    fn a_place_within_a_character_is_widened_to_it() {
+        let source = Source::new("a.toml", "x = 'é('");
+        let value = source.at(4..9);
+        let shown = |at: &Location| render(&[Problem::new("odd").at(at, "here")], Style::Plain);
+        for (inner, span) in [(0..1, 5..7), (1..2, 5..7), (1..3, 5..8), (2..90, 7..8)] {
+            let at = value.within(inner, "é(");
+            assert_eq!(at.span, span);
+            assert!(shown(&at).contains("here"));
+        }
+        assert_eq!(source.at(6..6).line_column(), (1, 6));
+        assert_eq!(source.at(90..99).span, 9..9);
     }
 }

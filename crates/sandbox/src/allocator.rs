@@ -68,6 +68,14 @@ impl Memory {
         self.refused.set(None);
     }
 
+    /// Whether this is the Lua stack of a call that is to be stopped. A value that is called and
+    /// whose `__call` leads back to it grows the stack within one instruction, ever more slowly; the
+    /// hook would wait for its end.
+    fn is_stopped_stack(&self, block: *mut c_void) -> bool {
+        // SAFETY: a state that has a stack is live while it asks for memory.
+        !block.is_null() && block == self.stack.get() && unsafe { Lua::from_raw(self.state.get()) }.host().worker.tripped()
+    }
+
     fn refuse(&self, block: *mut c_void) {
         let known = !self.state.get().is_null() && !self.stack.get().is_null();
         // While the stack moves the state cannot be asked anything.
@@ -111,7 +119,7 @@ pub(crate) unsafe extern "C" fn allocate(memory: *mut c_void, block: *mut c_void
         memory.current.set(rest);
         return ptr::null_mut();
     }
-    if new > old && new > memory.cap.get().saturating_sub(rest) {
+    if new > old && (new > memory.cap.get().saturating_sub(rest) || memory.is_stopped_stack(block)) {
         memory.refuse(block);
         return ptr::null_mut();
     }

@@ -6,8 +6,8 @@ use std::ffi::c_int;
 
 use mlua::ffi;
 
-use crate::dialect::original;
 use crate::globals::wrap;
+use crate::library::arguments::original;
 use crate::vm::{Lua, lua_function};
 
 pub(crate) fn open(lua: Lua) {
@@ -29,10 +29,16 @@ fn now(lua: Lua) -> i64 {
     lua.host().now_ns.get().div_euclid(1_000_000_000)
 }
 
+/// Bytes of a format: each conversion takes time, and may leave little behind.
+const LONGEST_FORMAT: usize = 4096;
+
 /// `os.date([format [, time]])` with `!`, UTC, implied.
 fn date(lua: Lua) -> c_int {
     lua.set_top(2);
     let format = if lua.type_(1) == ffi::LUA_TNIL { b"%c".as_slice() } else { lua.check_bytes(1) };
+    if format.len() > LONGEST_FORMAT {
+        lua.bad_argument(1, c"format too long");
+    }
     if format.first() != Some(&b'!') {
         lua.push_bytes(b"!");
         lua.push_bytes(format);

@@ -1,66 +1,12 @@
-//! What scripts written for Lua 5.1 expect: fractions accepted as counts, `table.getn` and kin,
-//! and environments. Those are the `_ENV` upvalue of a function.
+//! What scripts written for Lua 5.1 expect: `table.getn` and kin, and environments. Those are the `_ENV` upvalue of a function.
 
 use std::ffi::{CStr, c_int};
 
 use mlua::ffi;
 
 use crate::globals::push_globals;
+use crate::library::arguments::truncate;
 use crate::vm::Lua;
-
-/// Cuts the fraction off argument `n`, where 5.4 would refuse it.
-fn truncate(lua: Lua, n: c_int) {
-    if !lua.is_integer(n)
-        && let Some(x) = lua.number(n)
-        && (i64::MIN as f64..i64::MAX as f64).contains(&x)
-    {
-        lua.push_integer(x as i64);
-        lua.replace(n);
-    }
-}
-
-/// Runs the function this one replaced, in place, on the same arguments.
-pub(crate) fn original(lua: Lua) -> c_int {
-    match lua.c_function(ffi::lua_upvalueindex(1)) {
-        // SAFETY: a C function of Lua's own without upvalues, run as Lua runs it: it finds its
-        // arguments on the stack of the running function.
-        Some(f) => unsafe { f(lua.raw()) },
-        None => 0,
-    }
-}
-
-pub(crate) fn rep(lua: Lua) -> c_int {
-    truncate(lua, 2);
-    original(lua)
-}
-
-pub(crate) fn sub(lua: Lua) -> c_int {
-    truncate(lua, 2);
-    truncate(lua, 3);
-    original(lua)
-}
-
-/// `string.format`: whole-number conversions take any number.
-pub(crate) fn format(lua: Lua) -> c_int {
-    let spec = lua.check_bytes(1);
-    let (mut at, mut argument) = (0, 1);
-    while let Some(found) = spec[at..].iter().position(|&b| b == b'%') {
-        at += found + 1;
-        while spec.get(at).is_some_and(|b| b"-+ #0123456789.".contains(b)) {
-            at += 1;
-        }
-        match spec.get(at) {
-            Some(b'%') => {}
-            Some(b'd' | b'i' | b'u' | b'o' | b'x' | b'X' | b'c') => {
-                argument += 1;
-                truncate(lua, argument);
-            }
-            _ => argument += 1,
-        }
-        at = (at + 1).min(spec.len());
-    }
-    original(lua)
-}
 
 /// `math.random`, whose original keeps its state in an upvalue and hence is called, not run in place.
 pub(crate) fn random(lua: Lua) -> c_int {

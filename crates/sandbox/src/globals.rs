@@ -11,6 +11,7 @@ use std::ptr;
 use mlua::ffi::{self, lua_CFunction};
 
 use crate::api::{config, inject, payload, print, read, write};
+use crate::library::{arguments, format, search, sort, string, table};
 use crate::vm::{Lua, REGISTRY, lua_function};
 use crate::{Family, clock, dialect, require};
 
@@ -171,10 +172,16 @@ fn open_string(lua: Lua) {
     open(lua, ffi::luaopen_string);
     lua.push_nil();
     lua.set_raw_field(-2, "dump");
+    set_function(lua, "find", lua_function!(search::find));
+    set_function(lua, "match", lua_function!(search::match_));
+    set_function(lua, "gmatch", lua_function!(search::gmatch));
+    set_function(lua, "gsub", lua_function!(search::gsub));
     alias(lua, "gmatch", "gfind");
-    wrap(lua, "format", lua_function!(dialect::format));
-    wrap(lua, "rep", lua_function!(dialect::rep));
-    wrap(lua, "sub", lua_function!(dialect::sub));
+    set_function(lua, "rep", lua_function!(string::rep));
+    wrap(lua, "char", lua_function!(arguments::numbers));
+    wrap(lua, "format", lua_function!(format::format));
+    wrap(lua, "pack", lua_function!(string::pack));
+    wrap(lua, "sub", lua_function!(string::sub));
     lua.push_bytes(b"");
     lua.get_metatable(-1);
     protect_metatable(lua);
@@ -184,15 +191,24 @@ fn open_string(lua: Lua) {
 fn open_math(lua: Lua) {
     open(lua, ffi::luaopen_math);
     alias(lua, "fmod", "mod");
+    wrap(lua, "max", lua_function!(arguments::numbers));
+    wrap(lua, "min", lua_function!(arguments::numbers));
     wrap(lua, "random", lua_function!(dialect::random));
 }
 
 fn open_table(lua: Lua) {
     open(lua, ffi::luaopen_table);
+    set_function(lua, "concat", lua_function!(table::concat));
+    wrap(lua, "insert", lua_function!(table::insert));
+    set_function(lua, "move", lua_function!(table::move_));
+    set_function(lua, "remove", lua_function!(table::remove));
+    set_function(lua, "sort", lua_function!(sort::sort));
+    set_function(lua, "unpack", lua_function!(table::unpack));
     set_function(lua, "getn", lua_function!(dialect::getn));
     set_function(lua, "maxn", lua_function!(dialect::maxn));
 }
 
 fn open_utf8(lua: Lua) {
     open(lua, ffi::luaopen_utf8);
+    wrap(lua, "char", lua_function!(arguments::numbers));
 }

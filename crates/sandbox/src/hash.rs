@@ -26,21 +26,44 @@ pub(crate) const ABSENT: u64 = 0;
 /// Tables nested deeper than this are not looked into.
 const MAX_DEPTH: u32 = 150;
 
-/// The hash of a global's value: equal values have equal hashes, whatever order their tables are
+/// Bytes looked at for all globals together, some 0.1 s. What many names or tables refer to is looked
+/// at many times, so the memory a script may have is no bound.
+const MAX_WORK: usize = 64 << 20;
+/// Bytes that an entry of a table counts for.
+const ENTRY: usize = 32;
+
+/// The hashes of globals' values: equal values have equal hashes, whatever order their tables are
 /// in. Functions and userdata do not count, as they are not saved.
-#[derive(Default)]
 pub(crate) struct ValueHash {
-    /// Finished tables, and those being walked (`None`).
+    /// Finished tables of this value, and those being walked (`None`).
     known: HashMap<usize, Option<u64>>,
-    /// Whether the value refers to itself or is nested too deeply. Its hash then says little, so
-    /// such a value always counts as changed.
+    /// Bytes that may still be looked at.
+    left: usize,
+    /// Whether the last value refers to itself, is nested too deeply or is too much. Its hash then
+    /// says little, so such a value always counts as changed.
     pub vague: bool,
+}
+
+impl Default for ValueHash {
+    fn default() -> Self {
+        ValueHash { known: HashMap::new(), left: MAX_WORK, vague: false }
+    }
 }
 
 impl ValueHash {
     /// Hashes the value at `index`. Neither allocates in Lua nor raises.
     pub fn of(&mut self, lua: Lua, index: i32) -> u64 {
+        self.known.clear();
+        self.vague = false;
         self.value(lua, lua.absolute(index), 0)
+    }
+
+    /// Takes work on, unless it is too much.
+    fn charge(&mut self, bytes: usize) -> bool {
+        let enough = self.left >= bytes;
+        self.left -= bytes.min(self.left);
+        self.vague |= !enough;
+        enough
     }
 
     fn value(&mut self, lua: Lua, index: i32, depth: u32) -> u64 {
@@ -48,7 +71,10 @@ impl ValueHash {
             ffi::LUA_TBOOLEAN => combine(1, u64::from(lua.boolean(index))),
             ffi::LUA_TNUMBER if lua.is_integer(index) => combine(2, lua.integer(index).unwrap_or(0) as u64),
             ffi::LUA_TNUMBER => combine(3, lua.number(index).unwrap_or(0.0).to_bits()),
-            ffi::LUA_TSTRING => combine(4, bytes_hash(lua.bytes(index).unwrap_or_default())),
+            ffi::LUA_TSTRING => {
+                let text = lua.bytes(index).unwrap_or_default();
+                combine(4, if self.charge(text.len()) { bytes_hash(text) } else { 0 })
+            }
             ffi::LUA_TTABLE => combine(5, self.table(lua, index, depth)),
             _ => ABSENT,
         }
@@ -77,6 +103,10 @@ impl ValueHash {
         lua.push_nil();
         while lua.next(index) != 0 {
             let top = lua.top();
+            if !self.charge(ENTRY) {
+                lua.pop(2);
+                break;
+            }
             let value = self.value(lua, top, depth + 1);
             if value != ABSENT {
                 let key = self.value(lua, top - 1, depth + 1);

@@ -41,6 +41,7 @@
 
 mod allocator;
 mod api;
+mod buffer;
 mod clock;
 mod config;
 mod dialect;
@@ -48,7 +49,9 @@ mod failure;
 mod globals;
 mod hash;
 mod host;
+mod library;
 mod limits;
+mod patterns;
 mod require;
 mod restore;
 mod sandbox;

@@ -292,12 +292,12 @@ fn find_entries(lua: Lua, entries: &mut [c_int; 2]) {
 }
 
 fn initial_hashes(lua: Lua) -> HashMap<Vec<u8>, u64> {
-    let mut hashes = HashMap::new();
+    let (mut hashes, mut hasher) = (HashMap::new(), ValueHash::default());
     push_globals(lua);
     let globals = lua.top();
     lua.push_nil();
     while lua.next(globals) != 0 {
-        let hash = ValueHash::default().of(lua, -1);
+        let hash = hasher.of(lua, -1);
         if let (Some(name), true) = (lua.bytes(-2), hash != ABSENT) {
             hashes.insert(name.to_vec(), hash);
         }

@@ -45,7 +45,16 @@ pub(crate) mod tag {
 
 /// Saves the globals that have changed since `initial` was taken.
 pub(crate) fn save(lua: Lua, initial: &HashMap<Vec<u8>, u64>, limit: usize) -> Result<Vec<u8>, Failure> {
-    let mut saver = Saver { out: MAGIC.to_vec(), numbers: HashMap::new(), modules: HashSet::new(), initial, limit, over: false, list: 0 };
+    let mut saver = Saver {
+        out: MAGIC.to_vec(),
+        numbers: HashMap::new(),
+        modules: HashSet::new(),
+        initial,
+        hasher: ValueHash::default(),
+        limit,
+        over: false,
+        list: 0,
+    };
     let fail = |kind, message| Err(Failure { kind, message });
     match lua.protected(&mut saver, Saver::run) {
         Err(raised) if raised.out_of_memory => {
@@ -67,6 +76,7 @@ struct Saver<'a> {
     numbers: HashMap<usize, i64>,
     modules: HashSet<usize>,
     initial: &'a HashMap<Vec<u8>, u64>,
+    hasher: ValueHash,
     limit: usize,
     over: bool,
     /// Stack index of the list of tables by number.
@@ -110,7 +120,7 @@ impl Saver<'_> {
             return;
         }
         let initial = self.initial.get(name).copied().unwrap_or(ABSENT);
-        if unchanged(lua, value, initial) {
+        if unchanged(&mut self.hasher, lua, value, initial) {
             return;
         }
         self.entry(name, initial);
@@ -196,9 +206,8 @@ impl Saver<'_> {
 }
 
 /// Whether a value surely is what it was. Does not raise.
-fn unchanged(lua: Lua, index: c_int, initial: u64) -> bool {
-    let mut hash = ValueHash::default();
-    hash.of(lua, index) == initial && !hash.vague
+fn unchanged(hasher: &mut ValueHash, lua: Lua, index: c_int, initial: u64) -> bool {
+    hasher.of(lua, index) == initial && !hasher.vague
 }
 
 /// The addresses of the tables of loaded modules. Raises when out of memory.

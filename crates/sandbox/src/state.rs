@@ -11,7 +11,7 @@ use crate::allocator::{Memory, allocate};
 use crate::api::inject::{INJECTION, OUTPUT};
 use crate::failure::{Entry, span};
 use crate::host::Host;
-use crate::vm::{Lua, Raised, lua_function};
+use crate::vm::{Lua, Place, Raised, lua_function};
 use crate::watchdog::Worker;
 use crate::{Failure, FailureKind, globals, stop};
 
@@ -73,12 +73,17 @@ impl State {
         // SAFETY: live state with function and arguments on its stack and the handler below. What
         // this frame holds is not skipped: errors end in this call.
         let status = unsafe { ffi::lua_pcall(raw, args, results, HANDLER) };
-        if call.end() || counted {
+        let tripped = call.end();
+        if tripped || counted {
             // SAFETY: live state.
             unsafe { ffi::lua_sethook(raw, None, 0, 0) };
         }
         if status == ffi::LUA_OK && host.stopped.get().is_none() {
             return Ok(());
+        }
+        if tripped && host.stopped.get().is_none() {
+            host.stopped.set(Some(FailureKind::Cpu)); // it ended on its own, by an error, but too late
+            host.place.set(self.memory.refused().unwrap_or_default());
         }
         let failure = self.failure(status, entry);
         self.lua.set_top(HANDLER);
@@ -108,21 +113,21 @@ impl State {
         let limits = &host.config.limits;
         let (name, per) = (entry.name(), entry.per());
         if let Some(kind) = host.stopped.get() {
-            let place = host.place.get();
+            let place = shown(host.place.get());
             let message = if kind == FailureKind::Cpu {
                 let used = std::time::Duration::from_nanos(host.worker.used());
                 let limit = std::time::Duration::from_nanos(self.budget(entry));
-                format!("{place}: CPU budget used up: {} of {} in {name}. Raise cpu_limit or do less {per}.", span(used), span(limit))
+                format!("{place}CPU budget used up: {} of {} in {name}. Raise cpu_limit or do less {per}.", span(used), span(limit))
             } else {
                 let limit = limits.instructions.unwrap_or_default();
-                format!("{place}: instruction_limit exceeded: {limit} of {limit} in {name}. Raise instruction_limit or do less {per}.")
+                format!("{place}instruction_limit exceeded: {limit} of {limit} in {name}. Raise instruction_limit or do less {per}.")
             };
             return Failure { kind, message };
         }
         let raised = self.lua.take_error(status);
         if let (Some(place), true) = (self.memory.refused(), raised.out_of_memory || raised.message.ends_with("not enough memory")) {
             let (used, cap) = (self.memory.current(), self.memory.cap());
-            let place = if place.line > 0 { format!("{place}: ") } else { String::new() };
+            let place = shown(place);
             let message = format!("{place}not enough memory: {used} of {cap} bytes in {name}. Raise memory_limit or keep less.");
             return Failure { kind: FailureKind::Memory, message };
         }
@@ -136,6 +141,11 @@ impl State {
         };
         Failure { kind, message }
     }
+}
+
+/// A place in front of a message, where it is known.
+fn shown(place: Place) -> String {
+    if place.line > 0 { format!("{place}: ") } else { String::new() }
 }
 
 impl Drop for State {

@@ -26,21 +26,37 @@ pub(crate) unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut lua_D
     // SAFETY: by contract.
     let lua = unsafe { Lua::from_raw(state) };
     let host = lua.host();
+    let kind = if host.worker.tripped() {
+        FailureKind::Cpu
+    } else if host.stopped.get().is_some() {
+        FailureKind::Instructions
+    } else {
+        let left = host.instructions.get().saturating_sub(host.instruction_step.get());
+        host.instructions.set(left);
+        if left > 0 {
+            return;
+        }
+        FailureKind::Instructions
+    };
+    stop(lua, kind)
+}
+
+/// Raises if the watchdog wants the running call stopped. For C functions that may take long:
+/// the hook waits until control is back in the script.
+pub(crate) fn check(lua: Lua) {
+    if lua.host().worker.tripped() {
+        stop(lua, FailureKind::Cpu)
+    }
+}
+
+/// Ends the call: raises what no `pcall` holds up for more than an instruction.
+pub(crate) fn stop(lua: Lua, kind: FailureKind) -> ! {
+    let host = lua.host();
     if host.stopped.get().is_none() {
-        let kind = if host.worker.tripped() {
-            FailureKind::Cpu
-        } else {
-            let left = host.instructions.get().saturating_sub(host.instruction_step.get());
-            host.instructions.set(left);
-            if left > 0 {
-                return;
-            }
-            FailureKind::Instructions
-        };
         host.stopped.set(Some(kind));
         host.place.set(lua.place());
-        // SAFETY: the state whose hook is running. It fires at every instruction from here on.
-        unsafe { ffi::lua_sethook(state, Some(hook), EVERYTHING, 1) };
+        // SAFETY: the state that is running. The hook fires at every instruction from here on.
+        unsafe { ffi::lua_sethook(lua.raw(), Some(hook), EVERYTHING, 1) };
     }
     lua.push_light(stopped());
     lua.throw()

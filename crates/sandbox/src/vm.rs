@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::{self, Write};
+use std::mem;
 
 use mlua::ffi::{self, lua_CFunction, lua_State};
 
@@ -86,12 +87,26 @@ impl Lua {
         fn set_metatable(index: c_int) -> c_int = lua_setmetatable;
         /// May run script code, hence raise.
         fn get_table(index: c_int) -> c_int = lua_gettable;
+        /// `table[n]`. May run script code, hence raise.
+        fn get_index(table: c_int, n: i64) -> c_int = lua_geti;
+        /// Pops a value and stores it as `table[n]`. May run script code, hence raise.
+        fn set_index(table: c_int, n: i64) = lua_seti;
+        /// `#value`. May run script code, hence raise; raises if that is no whole number.
+        fn len_of(index: c_int) -> i64 = luaL_len;
+        /// 1 if the comparison holds. May run script code, hence raise.
+        fn compare(a: c_int, b: c_int, operator: c_int) -> c_int = lua_compare;
+        /// The function's `n`th argument, which must be a whole number. Raises otherwise.
+        fn check_integer(n: c_int) -> i64 = luaL_checkinteger;
+        /// The function's `n`th argument, if there is one: see `check_integer`.
+        fn integer_or(n: c_int, default: i64) -> i64 = luaL_optinteger;
         /// Raises.
         fn concat(n: c_int) = lua_concat;
         /// Runs script code, hence raises.
         fn call(args: c_int, results: c_int) = lua_call;
         /// Raises when out of memory.
         fn make_ref(table: c_int) -> c_int = luaL_ref;
+        /// Null for what is no userdata.
+        fn to_userdata(index: c_int) -> *mut c_void = lua_touserdata;
         fn c_function(index: c_int) -> Option<lua_CFunction> = lua_tocfunction;
     }
 
@@ -114,6 +129,13 @@ impl Lua {
     pub fn push_bytes(self, bytes: &[u8]) {
         // SAFETY: live state, a valid slice; Lua copies it.
         unsafe { ffi::lua_pushlstring(self.0, bytes.as_ptr().cast::<c_char>(), bytes.len()) };
+    }
+
+    /// Pushes a userdata that holds this value, which has no destructor. Raises when out of memory.
+    pub fn push_plain<T>(self, value: T) {
+        const { assert!(!mem::needs_drop::<T>() && align_of::<T>() <= align_of::<usize>()) };
+        // SAFETY: live state; Lua gives out blocks of this size, aligned for any pointer.
+        unsafe { ffi::lua_newuserdatauv(self.0, size_of::<T>(), 0).cast::<T>().write(value) };
     }
 
     pub fn push_bool(self, b: bool) {
@@ -169,6 +191,17 @@ impl Lua {
         unsafe { CStr::from_ptr(ffi::lua_typename(self.0, self.type_(index))).to_str().unwrap_or("value") }
     }
 
+    /// Pushes the number that a string is the numeral of; pushes nothing if it is none.
+    pub fn push_number_of(self, index: c_int) -> bool {
+        let Some(text) = self.bytes(index) else { return false };
+        // SAFETY: live state; Lua ends its strings with a zero, which `bytes` leaves out.
+        let read = unsafe { ffi::lua_stringtonumber(self.0, text.as_ptr().cast::<c_char>()) };
+        if read != 0 && read != text.len() + 1 {
+            self.pop(1); // there is a zero in the string, and a numeral before it
+        }
+        read == text.len() + 1
+    }
+
     /// Pushes `tostring(value)`. May run script code, hence raise.
     pub fn push_text_of(self, index: c_int) {
         // SAFETY: live state.
@@ -211,6 +244,14 @@ impl Lua {
         // SAFETY: live state; this does not return.
         unsafe { ffi::luaL_argerror(self.0, n, why.as_ptr()) };
         unreachable!("luaL_argerror raises")
+    }
+
+    /// Raises as `check_type` does, for an argument that may be of several types.
+    pub fn bad_type(self, n: c_int, expected: &str) -> ! {
+        let mut text = Line::default();
+        let found = if self.type_(n) == ffi::LUA_TNONE { "no value" } else { self.type_name(n) };
+        let _ = write!(text, "{expected} expected, got {found}");
+        self.bad_argument(n, CStr::from_bytes_until_nul(&text.bytes).unwrap_or_default())
     }
 
     /// Raises an error with the place of the calling script line in front.

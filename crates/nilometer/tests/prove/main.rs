@@ -57,7 +57,7 @@ fn no_line_is_lost_when_files_are_truncated() {
 #[test]
 fn nobody_is_hurt_by_a_neighbour() {
     let round = contain::Round { rate: RATE, time: Duration::from_millis(300), limit: LIMIT };
-    for neighbour in [Neighbour::Loops, Neighbour::Eats, Neighbour::Floods, Neighbour::Fails, Neighbour::Stuck] {
+    for neighbour in Neighbour::ALL {
         holds(contain::prove(Path::new(NILO), neighbour, round));
     }
 }

@@ -9,7 +9,7 @@ use super::table::{self, Invalid};
 use crate::failure::FailureKind;
 use crate::host::Host;
 use crate::vm::Lua;
-use crate::{Family, failure};
+use crate::{Family, failure, stop};
 
 /// Prefix of the `Type` of what filters inject.
 const PREFIX: &[u8] = b"heka.sandbox.";
@@ -37,6 +37,7 @@ pub(crate) fn inject_message(lua: Lua) -> c_int {
     };
     match invalid {
         Ok(()) => {}
+        Err(Invalid::Stopped) => stop::stop(lua, FailureKind::Cpu),
         Err(Invalid::TooLong(_)) => too_much_output(lua, limit + 1, "inject_message"),
         Err(invalid) => lua.raise(format_args!("inject_message() {invalid}")),
     }

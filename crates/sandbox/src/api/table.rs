@@ -27,6 +27,7 @@ pub(crate) enum Invalid {
     NoName,
     TooDeep,
     TooLong(usize),
+    Stopped,
 }
 
 impl fmt::Display for Invalid {
@@ -37,6 +38,7 @@ impl fmt::Display for Invalid {
             Invalid::Header(header, type_) => write!(f, "could not encode protobuf - {} cannot be a {type_}", header.name()),
             Invalid::NoName => f.write_str("could not encode protobuf - a field of the array form has no name"),
             Invalid::TooDeep => f.write_str("could not encode protobuf - too many fields"),
+            Invalid::Stopped => f.write_str("stopped"),
             Invalid::TooLong(n) => write!(f, "message of more than {n} bytes"),
         }
     }
@@ -73,6 +75,11 @@ struct Spec {
 }
 
 impl Build<'_> {
+    /// Fails when the call is to be stopped: the same long table may describe many fields.
+    fn attend(&self) -> Result<(), Invalid> {
+        if self.lua.host().worker.tripped() { Err(Invalid::Stopped) } else { Ok(()) }
+    }
+
     fn charge(&mut self, bytes: usize) -> Result<(), Invalid> {
         self.left = self.left.checked_sub(bytes).ok_or(Invalid::TooLong(self.limit))?;
         Ok(())
@@ -209,6 +216,7 @@ impl Build<'_> {
         let slot = lua.top();
         lua.push_nil();
         while lua.next(table) != 0 {
+            self.attend()?;
             match lua.bytes(-2) {
                 Some(b"name") => spec.name = self.store(lua.bytes(-1).ok_or(Invalid::NoName)?)?,
                 Some(b"representation") => spec.representation = self.store(lua.bytes(-1).unwrap_or_default())?,

@@ -1,7 +1,9 @@
 //! The sandbox as its users see it.
 
 mod api;
+mod containment;
 mod dialect;
+mod library;
 mod limits;
 mod modules;
 mod state;

@@ -127,7 +127,7 @@ pub fn honour_a_stop_while_blocked(contract: &Contract, kind: &'static Kind) {
         let blocks = connects(kind) && kind.name != "udp";
         // More than the kernel holds on both sides.
         let batch = payloads((0..64).map(|_| vec![b'x'; 1 << 20]));
-        let (returned, left) = mpsc::channel::<()>();
+        let (returned, left) = mpsc::sync_channel::<()>(1);
         let stopper = thread::spawn(move || {
             let connection = blocks.then(|| accept(&tcp, &left));
             stop.ask();

@@ -92,9 +92,24 @@ fn odd(opt: &Opt) -> Vec<String> {
         Type::Address => texts(&["127.0.0.1:0", "[::1]:0", "a b:1", "999.999.999.999:1", "\u{0}:1", ":::1"]),
         Type::Choice(words) => texts(words),
         Type::Matcher => texts(&["", "TRUE", "FALSE", "Type == ", "Payload =~ /(a|b)*c/", &"!(".repeat(5000), &long]),
-        Type::Regex => {
-            texts(&["", "^", "$", "(", "a*", "()", "(?<x>a*)", "\\b", "(?s).*", "(a{1000}){1000}", &"(".repeat(5000), "\u{e9}+"])
-        }
+        Type::Regex => texts(&[
+            "",
+            "^",
+            "$",
+            "(",
+            "a*",
+            "()",
+            "(?<x>a*)",
+            "\\b",
+            "(?s).*",
+            "(a{1000}){1000}",
+            &"(".repeat(5000),
+            "\u{e9}+",
+            "(\u{e9}",
+            "x{\u{e9}",
+            "\\\u{e9}",
+            "*\u{e9}",
+        ]),
         Type::Strings | Type::Paths => {
             let mut lists = texts(&["", "a", "email", "50", "*", "[", "/", "\u{0}", "Payload", ".*", "\\"]);
             lists.push("[]".to_string());
@@ -138,6 +153,12 @@ fn odd(opt: &Opt) -> Vec<String> {
                 "\n",
                 "\u{e9}",
                 "\u{10ffff}",
+                "%%\u{e9}",
+                "%\u{e9}",
+                "{\u{e9}",
+                "}\u{e9}",
+                "\\\u{e9}",
+                "$\u{e9}",
             ]);
             // `\0` as TOML writes it.
             all.push(r#""\u0000""#.to_string());
