@@ -406,7 +406,7 @@ impl<'a, S: Fn() -> bool> Matcher<'a, S> {
 
 /// Whether a pattern is plain text.
 pub(crate) fn is_plain(pattern: &[u8]) -> bool {
-    !pattern.iter().any(|b| b"^$*+?.([%-".contains(b))
+    !pattern.iter().any(|b| matches!(b, b'^' | b'$' | b'*' | b'+' | b'?' | b'.' | b'(' | b'[' | b'%' | b'-'))
 }
 
 #[cfg(test)]

@@ -116,6 +116,12 @@ impl Lua {
         unsafe { ffi::lua_checkstack(self.0, n) != 0 }
     }
 
+    /// Collects all garbage now.
+    pub fn collect(self) {
+        // SAFETY: live state. A collection allocates nothing, and no finaliser can exist that would raise.
+        unsafe { ffi::lua_gc(self.0, ffi::LUA_GCCOLLECT) };
+    }
+
     pub fn pop(self, n: c_int) {
         self.set_top(-n - 1);
     }
