@@ -67,7 +67,7 @@ impl Slot {
         let old_seed = std::mem::replace(&mut self.seed, seed);
         self.live = Some(new);
         let ends = self.now() + TIME;
-        self.probation = Some(Probation {
+        self.probation = Some(Box::new(Probation {
             old,
             old_seed,
             held: Vec::new(),
@@ -79,7 +79,7 @@ impl Slot {
             ends,
             carried,
             answer,
-        });
+        }));
     }
 
     /// A new script for a filter that was down: there is nothing to fall back on.

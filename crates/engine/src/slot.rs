@@ -21,7 +21,7 @@ use crate::supervise::{BackOff, contained};
 pub(crate) struct Slot {
     pub seed: SlotSeed,
     pub live: Option<Instance>,
-    pub probation: Option<Probation>,
+    pub probation: Option<Box<Probation>>,
     pub(crate) port: Port,
     pub(crate) out: BatchBuilder,
     clock: Clock,
@@ -132,7 +132,7 @@ impl Slot {
             Ticks::Clock => self.live.as_ref().and_then(Instance::due).map(|due| self.seed.steady(due)),
             Ticks::Messages => None,
         };
-        [tick, self.suspended, self.probation.as_ref().map(Probation::ends), self.snapshot_at()].into_iter().flatten().min()
+        [tick, self.suspended, self.probation.as_ref().map(|p| p.ends()), self.snapshot_at()].into_iter().flatten().min()
     }
 
     /// When the state is to be saved: not while nothing happens, and not what is on probation.

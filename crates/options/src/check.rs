@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::tree::{Node, Raw, Tree};
@@ -14,8 +15,11 @@ use crate::{Location, Opt, Problem, Type, nearest, unit};
 #[derive(Clone)]
 pub struct Options {
     at: Location,
-    /// Shared: a plan, a supervisor and a thread each keep the options of the same plugin.
-    values: Arc<[Entry]>,
+    /// What the configuration gives. Shared: a plan, a supervisor and a thread each keep the
+    /// options of the same plugin.
+    given: Arc<[Entry]>,
+    /// Every option with its default: the same for all plugins of a kind.
+    defaults: Arc<[Entry]>,
 }
 
 #[derive(Clone)]
@@ -74,28 +78,22 @@ impl Options {
                 problems.push(unknown(key, known().map(|o| o.name)));
             }
         }
-        let mut values = Vec::new();
+        let mut given = Vec::new();
         for opt in known() {
-            let node = table.get(opt.name);
-            let value = match node {
-                Some(node) => match value(opt, node) {
-                    Ok(value) => Some(value),
-                    Err(problem) => {
-                        problems.push(problem);
-                        default(opt)
-                    }
-                },
+            match table.get(opt.name) {
+                Some(node) => {
+                    let value = value(opt, node).map_err(|problem| problems.push(problem)).ok().or_else(|| default(opt));
+                    given.push(Entry { opt, at: Some(node.at.clone()), value });
+                }
                 None if opt.required => {
                     let title = format!("option `{}` is missing", opt.name);
                     let help = format!("add `{} = {}`: {}", opt.name, opt.sample.unwrap_or(opt.type_.sample()), opt.doc);
                     problems.push(Problem::new(title).at(&table.at, "it is required here").help(help));
-                    None
                 }
-                None => default(opt),
-            };
-            values.push(Entry { opt, at: node.map(|n| n.at.clone()), value });
+                None => {}
+            }
         }
-        Options { at: table.at.clone(), values: values.into() }
+        Options { at: table.at.clone(), given: given.into(), defaults: defaults(specs) }
     }
 
     /// Options with every default taken, for a plugin named without a section of its own.
@@ -104,7 +102,7 @@ impl Options {
     }
 
     fn entry(&self, name: &str) -> &Entry {
-        self.values.iter().find(|e| e.opt.name == name).unwrap_or_else(|| panic!("option `{name}` is not declared"))
+        self.given.iter().chain(&*self.defaults).find(|e| e.opt.name == name).unwrap_or_else(|| panic!("option `{name}` is not declared"))
     }
 
     /// Whether the configuration gives the option, or it has a default.
@@ -226,8 +224,9 @@ impl Options {
 
     /// Whether a plugin built from either would be the same, the options in `except` aside.
     pub fn same_as(&self, other: &Options, except: &[&str]) -> bool {
-        let relevant = |o: &'_ Options| -> Vec<(&'static str, Option<Value>)> {
-            o.values.iter().filter(|e| !except.contains(&e.opt.name)).map(|e| (e.opt.name, e.value.clone())).collect()
+        let relevant = |o: &Options| -> Vec<(&'static str, Option<Value>)> {
+            let names = o.defaults.iter().map(|e| e.opt.name).filter(|name| !except.contains(name));
+            names.map(|name| (name, o.entry(name).value.clone())).collect()
         };
         relevant(self) == relevant(other)
     }
@@ -236,7 +235,9 @@ impl Options {
 /// Secrets print as `(secret)`.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.values.iter().map(|e| (e.opt.name, if e.opt.type_ == Type::Secret { "(secret)" } else { "…" }))).finish()
+        f.debug_map()
+            .entries(self.defaults.iter().map(|e| (e.opt.name, if e.opt.type_ == Type::Secret { "(secret)" } else { "…" })))
+            .finish()
     }
 }
 
@@ -246,6 +247,16 @@ fn unknown<'a>(key: &crate::Key, known: impl Iterator<Item = &'a str> + Clone) -
         Some(name) => problem.help(format!("did you mean `{name}`?")),
         None => problem.help(format!("it takes: {}", known.collect::<Vec<_>>().join(", "))),
     }
+}
+
+/// Made once for each combination of lists: a thousand plugins of a kind share them.
+fn defaults(specs: &[&'static [Opt]]) -> Arc<[Entry]> {
+    /// Address and length of each list.
+    type Lists = Vec<(usize, usize)>;
+    static KNOWN: Mutex<BTreeMap<Lists, Arc<[Entry]>>> = Mutex::new(BTreeMap::new());
+    let make = || specs.iter().flat_map(|list| list.iter()).map(|opt| Entry { opt, at: None, value: default(opt) }).collect();
+    let key = specs.iter().map(|list| (list.as_ptr() as usize, list.len())).collect();
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert_with(make).clone()
 }
 
 fn default(opt: &Opt) -> Option<Value> {
