@@ -12,12 +12,15 @@ use socket2::SockRef;
 const BATCH: usize = 64;
 
 /// No datagram is larger.
-const LARGEST: usize = 64 << 10;
+pub const LARGEST: usize = 64 << 10;
 
 /// A UDP socket from which datagrams are taken many at a time.
+#[derive(Debug)]
 pub struct Datagrams {
     socket: UdpSocket,
     buffer: Vec<u8>,
+    /// Longest datagram taken, in bytes.
+    largest: usize,
     /// The kernel's count of datagrams it had no room for, as last seen; it wraps.
     drops: u32,
 }
@@ -27,6 +30,8 @@ pub struct Datagrams {
 pub struct Taken {
     pub datagrams: usize,
     pub bytes: u64,
+    /// Datagrams left out because they were longer than the limit.
+    pub oversized: u64,
     /// Datagrams the kernel lost since the last call.
     pub dropped: u32,
     /// There may be more to take.
@@ -34,18 +39,19 @@ pub struct Taken {
 }
 
 impl Datagrams {
-    /// Binds and asks the kernel for a buffer; it may give less, which is logged.
+    /// Binds and asks the kernel for a buffer; it may give less, which is logged. Datagrams of more
+    /// than `largest` bytes, which is at most [`LARGEST`], are left out.
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn bind(listen: &str, receive_buffer: usize) -> io::Result<Datagrams> {
+    pub fn bind(listen: &str, receive_buffer: usize, largest: usize) -> io::Result<Datagrams> {
         let socket = UdpSocket::bind(listen)?;
         socket.set_nonblocking(true)?;
         enlarge(&socket, listen, receive_buffer);
         if let Err(e) = setsockopt(&socket, RxqOvfl, &1) {
             log::info!("{listen}: the kernel does not tell how many datagrams it drops: {e}");
         }
-        Ok(Datagrams { socket, buffer: vec![0; BATCH * LARGEST], drops: 0 })
+        Ok(Datagrams { socket, buffer: vec![0; BATCH * largest], largest, drops: 0 })
     }
 
     /// # Errors
@@ -59,7 +65,7 @@ impl Datagrams {
     /// # Errors
     /// When the socket is broken.
     pub fn receive(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<Taken> {
-        let mut slices: Vec<_> = self.buffer.chunks_mut(LARGEST).map(|chunk| [IoSliceMut::new(chunk)]).collect();
+        let mut slices: Vec<_> = self.buffer.chunks_mut(self.largest).map(|chunk| [IoSliceMut::new(chunk)]).collect();
         // Headers are made for each call because the kernel overwrites the sizes in them.
         let mut headers = MultiHeaders::<()>::preallocate(slices.len(), Some(cmsg_space!(u32)));
         let received = match recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
@@ -76,8 +82,12 @@ impl Datagrams {
                     drops = n;
                 }
             }
-            // An empty datagram has no slice.
-            each(datagram.iovs().next().unwrap_or_default());
+            if datagram.flags.contains(MsgFlags::MSG_TRUNC) {
+                taken.oversized += 1;
+            } else {
+                // An empty datagram has no slice.
+                each(datagram.iovs().next().unwrap_or_default());
+            }
         }
         taken.dropped = drops.wrapping_sub(self.drops);
         taken.more = taken.datagrams == BATCH;

@@ -20,7 +20,7 @@ use options::{Opt, Options, Problem};
 use plugin::{Counter, Example, Fatal, Input, InputCx, Kind, Stability};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::datagrams::Datagrams;
+use crate::datagrams::{Datagrams, LARGEST};
 use connections::{Connections, Take};
 
 const OWN_OPTIONS: &[Opt] = &[
@@ -125,7 +125,7 @@ impl Statsd {
 
     fn bind(&self) -> Result<Sockets, Fatal> {
         let fatal = |protocol: &str, e| Fatal::new(format!("cannot receive at {} by {protocol}: {e} (option `listen`)", self.listen));
-        let udp = self.udp.then(|| Datagrams::bind(&self.listen, self.receive_buffer)).transpose().map_err(|e| fatal("udp", e))?;
+        let udp = self.udp.then(|| Datagrams::bind(&self.listen, self.receive_buffer, LARGEST)).transpose().map_err(|e| fatal("udp", e))?;
         // Port 0 is any free one: both protocols get the same.
         let bound = udp.as_ref().map(Datagrams::local_addr).transpose().map_err(|e| fatal("udp", e))?;
         let listener = || match bound {

@@ -6,28 +6,16 @@
 //! Nothing can make the sender of a datagram wait. What arrives while the kernel's buffer is full is
 //! lost; how many were is in the counter `dropped_by_kernel`, and `receive_buffer` is the cure.
 
-use std::io::IoSliceMut;
-use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
-
 use message::StreamId;
-use nix::cmsg_space;
-use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt::RxqOvfl};
 use options::unit::show_size;
 use options::{Opt, Options, Problem};
 use plugin::{BuildCx, Example, Fatal, Input, InputCx, Kind, Stability, StreamOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::SockRef;
 
-/// Datagrams taken at a time.
-const BATCH: usize = 64;
+use crate::datagrams::{Datagrams, LARGEST, Taken};
 
 /// After a stop, so many batches of what has already arrived are still taken.
 const LAST_BATCHES: usize = 64;
-
-/// No datagram is larger.
-const LARGEST: usize = 64 << 10;
 
 pub const KIND: Kind = Kind::input("udp", Stability::Stable, |o, cx| Ok(Box::new(Udp::new(o, cx)?)))
     .summary("Receives datagrams.")
@@ -51,10 +39,8 @@ struct Udp {
     listen: String,
     receive_buffer: usize,
     max_datagram: usize,
-    /// Kept from one run to the next.
-    socket: Option<UdpSocket>,
-    /// The kernel's count of drops as last seen; it wraps.
-    drops: u32,
+    /// Bound already; by a test that has to know the port.
+    socket: Option<Datagrams>,
 }
 
 impl Udp {
@@ -64,75 +50,36 @@ impl Udp {
             let title = format!("`max_datagram` is {}", show_size(max_datagram as u64));
             return Err(o.problem("max_datagram", title, "expected 1B to 64KiB"));
         }
-        Ok(Udp { listen: o.str("listen").to_string(), receive_buffer: o.size("receive_buffer"), max_datagram, socket: None, drops: 0 })
+        Ok(Udp { listen: o.str("listen").to_string(), receive_buffer: o.size("receive_buffer"), max_datagram, socket: None })
     }
 
-    fn bind(&self) -> Result<UdpSocket, Fatal> {
-        let fatal = |e: std::io::Error| Fatal::new(format!("cannot receive at {}: {e} (option `listen`)", self.listen));
-        let socket = UdpSocket::bind(&self.listen).map_err(fatal)?;
-        socket.set_nonblocking(true).map_err(fatal)?;
-        self.enlarge_buffer(&socket);
-        if let Err(e) = setsockopt(&socket, RxqOvfl, &1) {
-            log::info!("{}: the kernel does not tell how many datagrams it drops: {e}", self.listen);
-        }
-        Ok(socket)
+    fn bind(&self) -> Result<Datagrams, Fatal> {
+        Datagrams::bind(&self.listen, self.receive_buffer, self.max_datagram)
+            .map_err(|e| Fatal::new(format!("cannot receive at {}: {e} (option `listen`)", self.listen)))
     }
 
-    fn enlarge_buffer(&self, socket: &UdpSocket) {
-        let socket = SockRef::from(socket);
-        let result = socket.set_recv_buffer_size(self.receive_buffer).and_then(|()| socket.recv_buffer_size());
-        let asked = show_size(self.receive_buffer as u64);
-        match result {
-            // The kernel doubles what it is asked for, to have room for its own.
-            Ok(given) if given / 2 < self.receive_buffer => {
-                let given = show_size(given as u64 / 2);
-                log::warn!("{}: the kernel gives a buffer of {given}, not {asked}: raise the sysctl net.core.rmem_max", self.listen);
-            }
-            Ok(_) => log::debug!("{}: buffer of {asked}", self.listen),
-            Err(e) => log::warn!("{}: cannot set a buffer of {asked}: {e} (option `receive_buffer`)", self.listen),
-        }
-    }
-
-    /// Takes up to [`BATCH`] datagrams without waiting; how many there were.
-    fn receive(&mut self, socket: &UdpSocket, stream: StreamId, buffer: &mut [u8], cx: &mut InputCx<'_>) -> Result<usize, Fatal> {
-        let mut slices: Vec<_> = buffer.chunks_mut(self.max_datagram).map(|chunk| [IoSliceMut::new(chunk)]).collect();
-        // Headers are made for each call because the kernel overwrites the sizes in them.
-        let mut headers = MultiHeaders::<()>::preallocate(slices.len(), Some(cmsg_space!(u32)));
-        let received = match recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
-            Ok(received) => received,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
-            Err(e) => return Err(Fatal::new(format!("receiving at {} failed: {e}", self.listen))),
-        };
-        let (mut count, mut oversized, mut drops) = (0, 0, self.drops);
-        for datagram in received {
-            count += 1;
-            for cmsg in datagram.cmsgs().into_iter().flatten() {
-                if let ControlMessageOwned::RxqOvfl(n) = cmsg {
-                    drops = n;
-                }
-            }
-            if datagram.flags.contains(MsgFlags::MSG_TRUNC) {
-                oversized += 1;
-            } else if let Some(bytes) = datagram.iovs().next() {
-                // An empty datagram has no slice and is no record.
-                cx.intake.push(stream, bytes);
+    /// Takes what has arrived, without waiting.
+    fn receive(&self, socket: &mut Datagrams, stream: StreamId, cx: &mut InputCx<'_>) -> Result<Taken, Fatal> {
+        let push = |datagram: &[u8]| {
+            // An empty datagram is no record.
+            if !datagram.is_empty() {
+                cx.intake.push(stream, datagram);
                 cx.intake.end_of_stream(stream);
             }
-        }
-        cx.meter.add_extra("dropped_by_kernel", drops.wrapping_sub(self.drops).into());
-        cx.meter.add_extra("oversized", oversized);
-        self.drops = drops;
-        Ok(count)
+        };
+        let taken = socket.receive(push).map_err(|e| Fatal::new(format!("receiving at {} failed: {e}", self.listen)))?;
+        cx.meter.add_extra("dropped_by_kernel", taken.dropped.into());
+        cx.meter.add_extra("oversized", taken.oversized);
+        Ok(taken)
     }
 
-    fn serve(&mut self, socket: &UdpSocket, stream: StreamId, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
-        let mut buffer = vec![0; BATCH * self.max_datagram];
+    fn serve(&self, socket: &mut Datagrams, stream: StreamId, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
         while !cx.stop.asked() {
-            if self.receive(socket, stream, &mut buffer, cx)? < BATCH {
+            if !self.receive(socket, stream, cx)?.more {
                 cx.intake.poll();
                 let wait = cx.intake.wait();
                 let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
-                let mut fds = [PollFd::new(socket, PollFlags::IN), PollFd::from_borrowed_fd(cx.stop.fd(), PollFlags::IN)];
+                let mut fds = [PollFd::new(&*socket, PollFlags::IN), PollFd::from_borrowed_fd(cx.stop.fd(), PollFlags::IN)];
                 // When this fails, the next receive says why.
                 let _ = poll(&mut fds, Some(&wait));
             } else {
@@ -140,7 +87,7 @@ impl Udp {
             }
         }
         for _ in 0..LAST_BATCHES {
-            if self.receive(socket, stream, &mut buffer, cx)? == 0 {
+            if self.receive(socket, stream, cx)?.datagrams == 0 {
                 break;
             }
         }
@@ -150,12 +97,12 @@ impl Udp {
 
 impl Input for Udp {
     fn run(&mut self, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
-        let socket = match self.socket.take() {
+        let mut socket = match self.socket.take() {
             Some(socket) => socket,
             None => self.bind()?,
         };
         let stream = cx.intake.open(StreamOptions::default());
-        let result = self.serve(&socket, stream, cx);
+        let result = self.serve(&mut socket, stream, cx);
         cx.intake.close(stream);
         result
     }
@@ -167,7 +114,7 @@ impl Input for Udp {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::net::{SocketAddr, UdpSocket};
 
     use testkit::intake::{RecordingIntake, Running, start};
 
