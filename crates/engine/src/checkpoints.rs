@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub(crate) struct StateDir {
     path: PathBuf,
     lock: File,
-    /// Filter states that are not on disk yet.
+    /// States of plugins that are not on disk yet.
     pending: Mutex<BTreeMap<Arc<str>, Arc<[u8]>>>,
 }
 
@@ -30,7 +30,7 @@ impl StateDir {
     /// When another process holds it, when it has another version, or when it cannot be written.
     pub fn open(path: &Path) -> Result<StateDir, String> {
         let failed = |e: io::Error| format!("state directory {}: {e}", path.display());
-        for sub in ["checkpoints", "filters"] {
+        for sub in ["checkpoints", "filters", "scripts"] {
             std::fs::create_dir_all(path.join(sub)).map_err(failed)?;
         }
         let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(failed)?;
@@ -68,7 +68,11 @@ impl StateDir {
     }
 
     pub fn save_checkpoints(&self, input: &str, list: &[Checkpoint]) -> io::Result<()> {
-        let streams: Vec<Value> = list.iter().map(|c| json!({"key": c.key, "identity": c.identity, "position": c.position})).collect();
+        let one = |c: &Checkpoint| match c.note.as_str() {
+            "" => json!({"key": c.key, "identity": c.identity, "position": c.position}),
+            note => json!({"key": c.key, "identity": c.identity, "position": c.position, "note": note}),
+        };
+        let streams: Vec<Value> = list.iter().map(one).collect();
         write_atomically(&self.checkpoint_file(input), json!({ "streams": streams }).to_string().as_bytes())
     }
 
@@ -76,36 +80,37 @@ impl StateDir {
         self.pending.lock().unwrap_or_else(|p| p.into_inner())
     }
 
-    /// The last saved state of a filter.
-    pub fn filter(&self, name: &str) -> Option<Vec<u8>> {
+    /// The last saved state of a filter, or of the scripts behind an input or output.
+    pub fn state(&self, name: &str) -> Option<Vec<u8>> {
         let pending = self.pending().get(name).map(|state| state.to_vec());
-        pending.or_else(|| read(&self.filter_file(name)))
+        pending.or_else(|| read(&self.state_file(name)))
     }
 
-    fn filter_file(&self, name: &str) -> PathBuf {
-        self.path.join("filters").join(file_name(name))
+    fn state_file(&self, name: &str) -> PathBuf {
+        let family = if name.starts_with("filter.") { "filters" } else { "scripts" };
+        self.path.join(family).join(file_name(name))
     }
 
-    /// Takes a filter's state, to be written down by the next [`StateDir::flush`]: a worker does
+    /// Takes a plugin's state, to be written down by the next [`StateDir::flush`]: a worker does
     /// not wait for the disk.
-    pub fn save_filter(&self, name: &Arc<str>, state: &[u8]) {
+    pub fn save_state(&self, name: &Arc<str>, state: &[u8]) {
         self.pending().insert(name.clone(), state.into());
     }
 
-    /// Writes down the filter states that wait for it. False when that failed; they wait on.
+    /// Writes down the states that wait for it. False when that failed; they wait on.
     pub fn flush(&self) -> bool {
         let states: Vec<_> = self.pending().iter().map(|(name, state)| (name.clone(), state.clone())).collect();
         // Thousands of files are synchronised in one go: that many waits for the disk take minutes.
         let each = states.len() <= FEW;
-        let written: Vec<_> = states.iter().map(|(name, state)| write_beside(&self.filter_file(name), state, each)).collect();
+        let written: Vec<_> = states.iter().map(|(name, state)| write_beside(&self.state_file(name), state, each)).collect();
         let synchronised = if each { Ok(()) } else { rustix::fs::syncfs(&self.lock).map_err(io::Error::from) };
         if let Err(e) = synchronised {
-            log::error!("the state of filters is not saved in {}: {e}", self.path.display());
+            log::error!("the state of plugins is not saved in {}: {e}", self.path.display());
             return false;
         }
         let mut all = true;
         for ((name, state), new) in states.iter().zip(written) {
-            if let Err(e) = new.and_then(|new| std::fs::rename(new, self.filter_file(name))) {
+            if let Err(e) = new.and_then(|new| std::fs::rename(new, self.state_file(name))) {
                 log::error!(target: name, "state not saved: {e}");
                 all = false;
                 continue;
@@ -126,7 +131,10 @@ const FEW: usize = 16;
 fn parse(bytes: &[u8]) -> Option<Vec<Checkpoint>> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
     let text = |v: &Value, name: &str| Some(v.get(name)?.as_str()?.to_string());
-    let one = |v: &Value| Some(Checkpoint { key: text(v, "key")?, identity: text(v, "identity")?, position: v.get("position")?.as_u64()? });
+    let one = |v: &Value| {
+        let note = text(v, "note").unwrap_or_default();
+        Some(Checkpoint { key: text(v, "key")?, identity: text(v, "identity")?, position: v.get("position")?.as_u64()?, note })
+    };
     value.get("streams")?.as_array()?.iter().map(one).collect()
 }
 
@@ -171,7 +179,7 @@ mod tests {
     fn remembers_and_locks() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
-        let list = vec![Checkpoint { key: "k".into(), identity: "i".into(), position: 7 }];
+        let list = vec![Checkpoint { key: "k".into(), identity: "i".into(), position: 7, note: "at 7".into() }];
         state.save_checkpoints("input.a/b", &list).unwrap();
         assert_eq!(state.checkpoints("input.a/b"), list);
         assert!(StateDir::open(dir.path()).unwrap_err().contains("in use by another nilo"));
@@ -192,16 +200,16 @@ mod tests {
             for name in &names {
                 s.spawn(|| {
                     for _ in 0..20 {
-                        state.save_filter(name, name.as_bytes());
-                        assert_eq!(state.filter(name).as_deref(), Some(name.as_bytes()));
+                        state.save_state(name, name.as_bytes());
+                        assert_eq!(state.state(name).as_deref(), Some(name.as_bytes()));
                     }
-                    write_atomically(&state.filter_file(name), name.as_bytes()).unwrap();
+                    write_atomically(&state.state_file(name), name.as_bytes()).unwrap();
                 });
             }
         });
         assert!(state.flush() && state.pending().is_empty());
         for name in &names {
-            assert_eq!(state.filter(name).as_deref(), Some(name.as_bytes()));
+            assert_eq!(state.state(name).as_deref(), Some(name.as_bytes()));
         }
     }
 }

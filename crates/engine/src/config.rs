@@ -6,12 +6,15 @@ use options::{Key, Node, Options, Problem, Raw, Source, Tree, nearest};
 use plugin::Family;
 
 use crate::plan::GLOBAL_OPTIONS;
+use crate::sandboxes::SANDBOX_OPTIONS;
 
 /// A configuration as written: its sections, not yet held against the registry.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub sections: Vec<Section>,
     pub globals: Options,
+    /// `[sandboxes]`
+    pub sandboxes: Options,
     /// Files it was read from.
     pub files: Vec<PathBuf>,
     /// What is wrong with section names and `[nilo]`; [`crate::Plan::new`] tells, with all the rest.
@@ -55,12 +58,13 @@ impl Config {
     pub fn parse(sources: Vec<Source>) -> Result<Config, Vec<Problem>> {
         let (mut problems, mut unreadable) = (Vec::new(), false);
         let mut sections: Vec<Section> = Vec::new();
-        let mut globals = Tree { at: sources.first().map_or_else(|| Source::new("", "").at(0..0), |s| s.at(0..0)), entries: Vec::new() };
+        let empty = || Tree { at: sources.first().map_or_else(|| Source::new("", "").at(0..0), |s| s.at(0..0)), entries: Vec::new() };
+        let mut tables = [empty(), empty()];
         let files = sources.iter().map(|s| s.path().to_path_buf()).collect();
         for source in sources {
             match Tree::parse(source) {
                 Ok(tree) => {
-                    tree.entries.into_iter().for_each(|(key, node)| top_level(key, node, &mut sections, &mut globals, &mut problems))
+                    tree.entries.into_iter().for_each(|(key, node)| top_level(key, node, &mut sections, &mut tables, &mut problems))
                 }
                 Err(errors) => {
                     unreadable = true;
@@ -68,8 +72,10 @@ impl Config {
                 }
             }
         }
+        let [globals, sandboxes] = tables;
         let globals = Options::check(&[GLOBAL_OPTIONS], &globals, &mut problems);
-        if unreadable { Err(problems) } else { Ok(Config { sections, globals, files, problems }) }
+        let sandboxes = Options::check(&[SANDBOX_OPTIONS], &sandboxes, &mut problems);
+        if unreadable { Err(problems) } else { Ok(Config { sections, globals, sandboxes, files, problems }) }
     }
 
     pub fn section(&self, family: Family, name: &str) -> Option<&Section> {
@@ -103,18 +109,21 @@ fn read(file: &Path) -> Result<String, Problem> {
     }
 }
 
-fn top_level(key: Key, node: Node, sections: &mut Vec<Section>, globals: &mut Tree, problems: &mut Vec<Problem>) {
+/// The tables that are no plugins.
+const TABLES: [&str; 2] = ["nilo", "sandboxes"];
+
+fn top_level(key: Key, node: Node, sections: &mut Vec<Section>, tables: &mut [Tree; 2], problems: &mut Vec<Problem>) {
     let Raw::Table(tree) = node.raw else {
         let problem =
             Problem::new(format!("`{}` stands outside of any section", key.name)).at(&key.at, "expected a section such as [input.NAME]");
         return problems.push(problem);
     };
-    if key.name == "nilo" {
-        globals.at = key.at;
-        return globals.entries.extend(tree.entries);
+    if let Some(nth) = TABLES.iter().position(|name| *name == key.name) {
+        tables[nth].at = key.at;
+        return tables[nth].entries.extend(tree.entries);
     }
     let Some(family) = Family::from_name(&key.name) else {
-        let names = || Family::ALL.into_iter().map(Family::name).chain(["nilo"]);
+        let names = || Family::ALL.into_iter().map(Family::name).chain(TABLES);
         let problem = Problem::new(format!("unknown section `{}`", key.name))
             .at(&key.at, format!("expected one of: {}", names().collect::<Vec<_>>().join(", ")));
         return problems.push(match nearest(&key.name, names()) {

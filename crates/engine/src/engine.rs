@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use plugin::{Clock, Counter, Registry};
+use plugin::{Clock, Counter, Meter, Registry};
 
 use crate::checkpoints::StateDir;
 use crate::input::{InputHandle, InputSeed};
@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::reject;
 use crate::route::{Router, Table, Target, Wake};
 use crate::slot::SlotSeed;
-use crate::status::{PluginStatus, Standing, Status};
+use crate::status::{PluginStatus, Shared, Standing, Status};
 use crate::tracker::Tracker;
 use crate::worker::{Command, Worker};
 
@@ -137,6 +137,7 @@ impl Engine {
         for input in &plan.inputs {
             self.start_input(&mut running, plan, input, None)?;
         }
+        plan.troubles.iter().for_each(|t| log::error!(target: &t.id, "does not run: {}", t.problem));
         self.tell_input_ended();
         Ok(())
     }
@@ -158,7 +159,14 @@ impl Engine {
             None => Arc::new(Queue::new(output.queue, output.when_full, standing.meter.clone())),
         };
         queue.configure(output.queue, output.when_full);
-        let seed = OutputSeed { plan: plan.clone(), output: output.clone(), queue, standing, router: self.router.clone() };
+        let seed = OutputSeed {
+            plan: plan.clone(),
+            output: output.clone(),
+            queue,
+            standing,
+            router: self.router.clone(),
+            state: self.state.clone(),
+        };
         let handle = OutputHandle::start(seed, predecessor)?;
         running.outputs.insert(output.id.clone(), handle);
         Ok(())
@@ -206,7 +214,7 @@ impl Engine {
             || Arc::new(Tracker::new(self.state.as_ref().map(|s| s.checkpoints(&input.id)).unwrap_or_default(), self.news.0.clone()));
         let tracker = running.trackers.lock().unwrap_or_else(|p| p.into_inner()).entry(input.id.clone()).or_insert_with(remembered).clone();
         let (router, ended) = (self.router.clone(), self.input_ended.0.clone());
-        let seed = InputSeed { plan: plan.clone(), input: input.clone(), standing, tracker, router, ended };
+        let seed = InputSeed { plan: plan.clone(), input: input.clone(), standing, tracker, router, state: self.state.clone(), ended };
         let handle = InputHandle::start(seed, predecessor)?;
         running.inputs.insert(input.id.clone(), handle);
         Ok(())
@@ -274,6 +282,17 @@ impl Engine {
         self.lock().standings.values().flat_map(|s| s.shared.files()).map(|(f, _)| f).collect()
     }
 
+    /// Directories whose scripts run.
+    pub fn watched_directories(&self) -> Vec<PathBuf> {
+        self.lock().plan.watched.directories.clone()
+    }
+
+    /// Whether scripts in watched directories came, went or changed since they were looked at.
+    pub fn watched_changed(&self) -> bool {
+        let watched = self.lock().plan.watched.clone();
+        watched.changed()
+    }
+
     /// Files the configuration was read from.
     pub fn config_files(&self) -> Vec<PathBuf> {
         self.lock().plan.files.clone()
@@ -297,6 +316,12 @@ impl Engine {
                 status.state = format!("{}, oldest message has waited {} s", status.state, waited.as_secs());
             }
             plugins.push(status);
+        }
+        for trouble in running.plan.troubles.iter().filter(|t| !running.filters.contains_key(t.id.as_str())) {
+            let shared = Shared::default();
+            shared.set_state("refused");
+            shared.set_error(trouble.problem.to_string());
+            plugins.push(PluginStatus::new(&trouble.id, trouble.kind, &shared, &Meter::default(), (0, 0)));
         }
         Status { generation: self.generation.load(Ordering::Relaxed), plugins }
     }

@@ -5,7 +5,9 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::Sender;
 use plugin::{Build, Clock, Counter, Fatal, InputCx, Stop};
 
-use crate::intake::{EngineIntake, IntakeParts};
+use crate::checkpoints::StateDir;
+use crate::intake::{EngineIntake, IntakeParts, OWN};
+use crate::keeper::Keeper;
 use crate::plan::{InputPlan, Plan};
 use crate::route::{Port, Router};
 use crate::status::Standing;
@@ -17,8 +19,8 @@ pub(crate) struct InputHandle {
     pub plan: InputPlan,
     pub stop: Stop,
     pub finished: Arc<AtomicBool>,
-    /// Counts requests to build the transforms anew.
-    pub transforms: Arc<AtomicU64>,
+    /// Counts requests to look for changed scripts of its codecs.
+    pub renew: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -29,6 +31,7 @@ pub(crate) struct InputSeed {
     pub standing: Standing,
     pub tracker: Arc<Tracker>,
     pub router: Arc<Router>,
+    pub state: Option<Arc<StateDir>>,
     /// Told when the input has ended.
     pub ended: Sender<()>,
 }
@@ -39,19 +42,19 @@ impl InputHandle {
     /// # Errors
     /// When the system has no thread left.
     pub fn start(seed: InputSeed, predecessor: Option<InputHandle>) -> Result<InputHandle, String> {
-        let (stop, finished, transforms) = (Stop::new(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stop, finished, renew) = (Stop::new(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let plan = seed.input.clone();
-        let (mine, done, rebuild) = (stop.clone(), finished.clone(), transforms.clone());
+        let (mine, done, renewal) = (stop.clone(), finished.clone(), renew.clone());
         let body = move || {
             if let Some(old) = predecessor {
                 old.join();
             }
-            supervise(&seed, &mine, &rebuild);
+            supervise(&seed, &mine, &renewal);
             done.store(true, Ordering::Release);
             let _ = seed.ended.try_send(());
         };
         let thread = thread::Builder::new().name(plan.id.to_string()).spawn(body).map_err(|e| format!("{}: no thread: {e}", plan.id))?;
-        Ok(InputHandle { plan, stop, finished, transforms, thread: Some(thread) })
+        Ok(InputHandle { plan, stop, finished, renew, thread: Some(thread) })
     }
 
     /// Waits for the thread to end; the input was asked to stop or is exhausted.
@@ -63,13 +66,16 @@ impl InputHandle {
     }
 }
 
+/// After more failures in a row the state may be the reason, and is given up.
+const SUSPICIOUS: u32 = 4;
+
 /// Runs the input, again and again while it fails, until it is done or asked to stop.
-fn supervise(seed: &InputSeed, stop: &Stop, transforms: &Arc<AtomicU64>) {
+fn supervise(seed: &InputSeed, stop: &Stop, renew: &Arc<AtomicU64>) {
     let (clock, mut back_off) = (Clock::real(), BackOff::default());
     let Standing { meter, shared } = &seed.standing;
     loop {
         shared.set_state("running");
-        let outcome = contained(|| run(seed, stop, transforms)).unwrap_or_else(|panic| Err(Fatal(panic)));
+        let outcome = contained(|| run(seed, stop, renew, back_off.failures() <= SUSPICIOUS)).unwrap_or_else(|panic| Err(Fatal(panic)));
         let Err(why) = outcome else { break };
         meter.add(Counter::Failed, 1);
         let pause = back_off.failed(clock.steady());
@@ -84,11 +90,17 @@ fn supervise(seed: &InputSeed, stop: &Stop, transforms: &Arc<AtomicU64>) {
     shared.set_state(if stop.asked() { "stopped" } else { "finished" });
 }
 
-fn run(seed: &InputSeed, stop: &Stop, transforms: &Arc<AtomicU64>) -> Result<(), Fatal> {
+fn run(seed: &InputSeed, stop: &Stop, renew: &Arc<AtomicU64>, with_state: bool) -> Result<(), Fatal> {
     let clock = Clock::real();
     let build_cx = seed.plan.build_cx(&seed.input.spec, &clock);
     let Build::Input(build) = seed.input.spec.kind.build else { return Err(Fatal::new("not an input")) };
     let mut input = build(&seed.input.spec.options, &build_cx).map_err(|p| Fatal::new(p.to_string()))?;
+    let every = seed.plan.globals.snapshot;
+    let mut keeper = Keeper::new(seed.input.id.clone(), seed.standing.clone(), seed.state.clone(), every, clock.steady());
+    if !with_state {
+        log::warn!(target: &seed.input.id, "failed again and again, and starts without its state");
+        keeper.forget(OWN);
+    }
     let parts = IntakeParts {
         plan: seed.plan.clone(),
         input: seed.input.clone(),
@@ -97,9 +109,12 @@ fn run(seed: &InputSeed, stop: &Stop, transforms: &Arc<AtomicU64>) -> Result<(),
         port: Port::new(seed.router.clone(), seed.input.id.clone()),
         stop: stop.clone(),
         can_wait: input.can_wait(),
-        transforms: transforms.clone(),
+        renew: renew.clone(),
+        keeper,
     };
     let mut intake = EngineIntake::new(parts).map_err(Fatal::new)?;
     let mut cx = InputCx { build: &build_cx, clock: &clock, stop, meter: &seed.standing.meter, intake: &mut intake };
-    input.run(&mut cx)
+    let outcome = input.run(&mut cx);
+    intake.finish();
+    outcome
 }

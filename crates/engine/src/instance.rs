@@ -70,7 +70,7 @@ impl Instance {
     }
 
     pub fn report(&self, standing: &Standing) {
-        standing.shared.set_gauges(self.filter.gauges());
+        standing.shared.set_gauges(BTreeMap::from([(String::new(), self.filter.gauges())]));
     }
 
     pub fn files(&self) -> Vec<(PathBuf, u64)> {

@@ -1,21 +1,26 @@
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use message::{BatchBuilder, Messages, Pool, Span, StreamId, Text};
 use plugin::{
-    Build, Checkpoint, Clock, Counter, DecodeCx, Decoder, Intake, Record, Reject, Split, Splitter, Stop, StreamOptions, Transform,
-    Transformed,
+    Build, Checkpoint, Clock, Counter, DecodeCx, Decoder, Intake, Record, Reject, Scripted, Split, Splitter, Stop, StreamOptions,
+    Transform, Transformed,
 };
 
-use crate::plan::{InputPlan, Plan};
+use crate::codec::{Codec, Place};
+use crate::keeper::Keeper;
+use crate::plan::{InputPlan, Plan, Spec};
 use crate::queue::Sender;
 use crate::reject::{self, Original};
 use crate::route::Port;
-use crate::status::Standing;
+use crate::status::{Made, Standing};
 use crate::supervise::contained;
 use crate::tracker::Tracker;
+use crate::watch;
 
 /// Most bytes asked for in one read, and the size at which a batch is handed on: small enough that
 /// a block is still in cache when it is matched.
@@ -52,7 +57,13 @@ pub(crate) struct EngineIntake {
     /// When the first message of the open batch came.
     opened: Option<Duration>,
     streams: Vec<Option<Stream>>,
-    transforms: Transforms,
+    decoder: Arc<Place>,
+    transforms: Vec<Codec<dyn Transform>>,
+    scripts: Scripts,
+    /// What the input noted of streams in the open batch.
+    notes: BTreeMap<StreamId, String>,
+    /// Messages the input makes itself are records of the decoder, too.
+    decodes: bool,
     defaults: Defaults,
     /// Counted here and told once a batch.
     bytes: u64,
@@ -64,7 +75,9 @@ pub(crate) struct EngineIntake {
 
 struct Stream {
     splitter: Box<dyn Splitter>,
-    decoder: Box<dyn Decoder>,
+    decoder: Codec<dyn Decoder>,
+    /// Under which the decoder's state is kept; empty: it is not.
+    key: String,
     /// Bytes read that belong to no complete record yet.
     carry: Vec<u8>,
     /// Stream position of the first byte of `carry`.
@@ -80,13 +93,18 @@ struct Stream {
 }
 
 /// One stream's splitter and decoder.
-type Codecs = (Box<dyn Splitter>, Box<dyn Decoder>);
+type Codecs = (Box<dyn Splitter>, Codec<dyn Decoder>);
 
-/// The transforms of the input, and the number of the reload that made them.
-struct Transforms {
-    chain: Vec<Box<dyn Transform>>,
-    made: u64,
-    wanted: Arc<AtomicU64>,
+/// The scripts among the input's codecs.
+struct Scripts {
+    keeper: Keeper,
+    /// There are any.
+    any: bool,
+    /// What they were made of.
+    files: BTreeMap<PathBuf, u64>,
+    /// Requests to look for changed ones, and how many of them were followed.
+    renew: Arc<AtomicU64>,
+    renewed: u64,
 }
 
 /// Headers that decoders leave open, stored once a batch.
@@ -108,31 +126,44 @@ pub(crate) struct IntakeParts {
     pub port: Port,
     pub stop: Stop,
     pub can_wait: bool,
-    /// Counts requests to build the transforms anew.
-    pub transforms: Arc<AtomicU64>,
+    /// Counts requests to look for changed scripts.
+    pub renew: Arc<AtomicU64>,
+    pub keeper: Keeper,
 }
 
 impl EngineIntake {
     /// # Errors
     /// When a codec cannot be built.
     pub fn new(parts: IntakeParts) -> Result<EngineIntake, String> {
-        let IntakeParts { plan, input, standing, tracker, port, stop, can_wait, transforms } = parts;
-        let pool = Pool::new();
+        let IntakeParts { plan, input, standing, tracker, port, stop, can_wait, renew, keeper } = parts;
+        let clock = Clock::real();
+        let place = |spec: &Spec| {
+            let (owner, standing, clock) = (input.id.clone(), standing.clone(), clock.clone());
+            Arc::new(Place { plan: plan.clone(), spec: spec.clone(), owner, standing, clock, stop: stop.clone(), renew: renew.clone() })
+        };
+        let renewed = renew.load(Ordering::Acquire);
+        let transform = |spec: &Spec| Codec::new(place(spec), keeper.part(&part_of("transform", &spec.name)));
+        let transforms = input.transforms.iter().map(transform).collect::<Result<Vec<_>, _>>()?;
+        let decoder = place(&input.decoder);
         let mut intake = EngineIntake {
             window: input.spec.options.size("in_flight"),
-            builder: BatchBuilder::new(pool),
+            builder: BatchBuilder::new(Pool::new()),
             rejects: BatchBuilder::default(),
             whole: 0,
             limit: input.spec.options.size("max_record"),
             opened: None,
             streams: Vec::new(),
-            transforms: Transforms { chain: Vec::new(), made: 0, wanted: transforms },
+            decoder,
+            transforms,
+            scripts: Scripts { keeper, any: false, files: BTreeMap::new(), renew, renewed },
+            notes: BTreeMap::new(),
+            decodes: input.spec.options.given("decoder"),
             defaults: Defaults::default(),
             bytes: 0,
             received: 0,
             cpu: Clock::thread_cpu(),
             said_reject: None,
-            clock: Clock::real(),
+            clock,
             plan,
             input,
             standing,
@@ -141,45 +172,98 @@ impl EngineIntake {
             stop,
             can_wait,
         };
-        intake.codecs()?;
-        intake.transforms.made = intake.transforms.wanted.load(Ordering::Acquire);
-        intake.transforms.chain = intake.build_transforms()?;
+        // One that no stream has yet: what it is made of is watched all the same.
+        let (_, decoder) = intake.codecs("")?;
+        intake.list_files(&[&decoder]);
+        drop(decoder);
+        intake.look(None, false);
         Ok(intake)
     }
 
-    fn codecs(&self) -> Result<Codecs, String> {
-        let (splitter, decoder) = (&self.input.splitter, &self.input.decoder);
+    fn codecs(&self, key: &str) -> Result<Codecs, String> {
+        let splitter = &self.input.splitter;
         let Build::Splitter(split) = splitter.kind.build else { return Err(format!("{} is not a splitter", splitter.name)) };
-        let Build::Decoder(decode) = decoder.kind.build else { return Err(format!("{} is not a decoder", decoder.name)) };
         let split = split(&splitter.options, &self.plan.build_cx(splitter, &self.clock)).map_err(|p| p.to_string())?;
-        let decode = decode(&decoder.options, &self.plan.build_cx(decoder, &self.clock)).map_err(|p| p.to_string())?;
-        Ok((split, decode))
+        let saved = if key.is_empty() { None } else { self.scripts.keeper.part(&self.decoder_key(key)) };
+        Ok((split, Codec::new(self.decoder.clone(), saved)?))
     }
 
-    fn build_transforms(&self) -> Result<Vec<Box<dyn Transform>>, String> {
-        let build = |spec: &crate::plan::Spec| match spec.kind.build {
-            Build::Transform(build) => build(&spec.options, &self.plan.build_cx(spec, &self.clock)).map_err(|p| p.to_string()),
-            _ => Err(format!("{} is not a transform", spec.name)),
-        };
-        let chain: Vec<Box<dyn Transform>> = self.input.transforms.iter().map(build).collect::<Result<_, _>>()?;
-        let files = chain.iter().flat_map(|t| t.files()).map(|f| (crate::watch::hash(&f), f)).map(|(h, f)| (f, h)).collect();
-        self.standing.shared.set_files(files);
-        Ok(chain)
+    /// Name under which the state of a stream's decoder is kept.
+    fn decoder_key(&self, key: &str) -> String {
+        format!("{} {key}", part_of("decoder", &self.input.decoder.name))
     }
 
-    /// Takes new transforms when a reload asked for them; the old ones stay when the new fail.
-    fn refresh_transforms(&mut self) {
-        let wanted = self.transforms.wanted.load(Ordering::Acquire);
-        if wanted == self.transforms.made {
-            return;
+    /// Tells what scripts were made of, as far as it is not known; with those of a decoder at hand.
+    fn list_files(&mut self, decoders: &[&Codec<dyn Decoder>]) {
+        let mut files: BTreeMap<PathBuf, u64> = std::mem::take(&mut self.scripts.files);
+        let transforms = self.transforms.iter().flat_map(|t| t.files());
+        files.extend(decoders.iter().flat_map(|d| d.files()).chain(transforms).cloned());
+        self.scripts.any |= decoders.iter().any(|d| d.is_scripted()) || self.transforms.iter().any(Codec::is_scripted);
+        self.standing.shared.set_files(Made::Codecs, files.iter().map(|(f, h)| (f.clone(), *h)).collect());
+        self.scripts.files = files;
+    }
+
+    /// Takes changed scripts into service when a reload asked for it.
+    fn renew(&mut self) {
+        let wanted = self.scripts.renew.load(Ordering::Acquire);
+        if wanted != self.scripts.renewed {
+            self.scripts.renewed = wanted;
+            self.renew_all();
         }
-        self.transforms.made = wanted;
-        match self.build_transforms() {
-            Ok(chain) => self.transforms.chain = chain,
-            Err(why) => {
-                log::error!(target: &self.input.id, "the old transforms stay: {why}");
-                self.standing.shared.set_error(why);
+    }
+
+    #[cold]
+    fn renew_all(&mut self) {
+        let mut hashes = HashMap::new();
+        self.transforms.iter_mut().for_each(|t| t.renew(&mut hashes));
+        for stream in self.streams.iter_mut().flatten() {
+            stream.decoder.renew(&mut hashes);
+        }
+        let mut files: BTreeMap<PathBuf, u64> = BTreeMap::new();
+        for (file, hash) in self.streams.iter().flatten().flat_map(|s| s.decoder.files()) {
+            files.insert(file.clone(), *hash);
+        }
+        // Without a stream, the decoder's files are those that were known, with what they hold now.
+        for file in std::mem::take(&mut self.scripts.files).into_keys() {
+            files.entry(file.clone()).or_insert_with(|| *hashes.entry(file.clone()).or_insert_with(|| watch::hash(&file)));
+        }
+        self.scripts.files = files;
+        self.list_files(&[]);
+    }
+
+    /// Reports limits of scripts and saves their states, as far as that is due.
+    fn look(&mut self, own: Option<&mut dyn Scripted>, last: bool) {
+        let keeper = &mut self.scripts.keeper;
+        keeper.begin(self.clock.steady(), last);
+        if let Some(script) = own {
+            keeper.visit("", OWN, script);
+        }
+        for transform in &mut self.transforms {
+            let part = part_of("transform", transform.name());
+            if let Some(script) = transform.script() {
+                keeper.visit(&part, &part, script);
             }
+        }
+        let part = part_of("decoder", &self.input.decoder.name);
+        for stream in self.streams.iter_mut().flatten() {
+            let key = if stream.key.is_empty() { String::new() } else { format!("{part} {}", stream.key) };
+            if let Some(script) = stream.decoder.script() {
+                keeper.visit(&part, &key, script);
+            }
+        }
+        keeper.done();
+    }
+
+    fn look_if_due(&mut self) {
+        if self.scripts.any && self.clock.steady() >= self.scripts.keeper.next() {
+            self.look(None, false);
+        }
+    }
+
+    /// The input has ended in order.
+    pub fn finish(&mut self) {
+        if self.scripts.any {
+            self.look(None, true);
         }
     }
 
@@ -279,9 +363,11 @@ impl EngineIntake {
         let before = messages.len();
         let record = Record::new(&raw[at..at + len], Text::raw(at, len));
         self.received += 1;
-        // Were the input to start again, it would meet the same record again.
-        let decoded = contained(|| stream.decoder.decode(record, messages, &DecodeCx { now }));
-        if let Err(reject) = decoded.unwrap_or_else(|panic| Err(Reject::new(panic))) {
+        let decoded = stream.decoder.call(|decoder| {
+            messages.truncate(before);
+            decoder.decode(record, messages, &DecodeCx { now })
+        });
+        if let Err(reject) = decoded {
             messages.truncate(before);
             return self.refuse(at, len, &reject, now);
         }
@@ -295,7 +381,7 @@ impl EngineIntake {
         let mut index = first;
         while index < self.builder.len() {
             self.defaults.fill(self.builder.messages(), index, signer, now);
-            if self.transforms.chain.is_empty() || self.transform(index, now) {
+            if self.transforms.is_empty() || self.transform(index, now) {
                 index += 1;
             } else {
                 self.builder.messages().remove(index);
@@ -305,9 +391,26 @@ impl EngineIntake {
 
     /// True when the message stays.
     fn transform(&mut self, index: usize, now: i64) -> bool {
-        for transform in &mut self.transforms.chain {
+        for transform in &mut self.transforms {
             let (raw, messages) = self.builder.parts();
-            match contained(|| transform.transform(raw, messages, index)).unwrap_or_else(|panic| Err(Reject::new(panic))) {
+            // What a failed new version changed is taken back for the old one; a redaction that fails
+            // otherwise is not tried again.
+            let copy = transform.on_probation().then(|| {
+                let mut copy = BatchBuilder::default();
+                copy.copy(messages.view(raw, index));
+                copy
+            });
+            let mut first = None;
+            let outcome = transform.call(|transform| {
+                if let Some(reject) = first.take() {
+                    let Some(copy) = &copy else { return Err(reject) };
+                    messages.message(index).copy_from(copy.get(0));
+                }
+                let outcome = transform.transform(raw, messages, index);
+                first = outcome.as_ref().err().cloned();
+                outcome
+            });
+            match outcome {
                 Ok(Transformed::Keep) => {}
                 Ok(Transformed::Drop) => {
                     self.standing.meter.add(Counter::Dropped, 1);
@@ -367,7 +470,7 @@ impl EngineIntake {
         if self.builder.is_empty() && self.builder.spans().is_empty() && self.rejects.is_empty() {
             return;
         }
-        let ticket = self.tracker.ticket(self.builder.spans(), self.builder.bytes());
+        let ticket = self.tracker.ticket(self.builder.spans(), &mut self.notes, self.builder.bytes());
         let sender = Sender::Input { can_wait: self.can_wait, stop: &self.stop };
         if !self.rejects.is_empty() {
             self.port.send_rejects(self.rejects.finish_with(ticket.clone()), sender);
@@ -378,6 +481,46 @@ impl EngineIntake {
         if self.can_wait {
             self.tracker.wait_below(self.window, &self.stop);
         }
+        self.look_if_due();
+    }
+
+    /// Makes records of the payloads of messages from `first` on, and has them decoded in their place.
+    /// What the decoder leaves open is the message's.
+    fn decode_made(&mut self, id: StreamId, first: usize) {
+        let Some(mut stream) = self.streams.get_mut(id as usize).and_then(Option::take) else { return };
+        let now = self.clock.now();
+        for _ in first..self.builder.len() {
+            let at = self.builder.raw().len();
+            let payload = self.builder.get(first).payload().to_vec();
+            self.builder.raw().extend_from_slice(&payload);
+            let (raw, messages) = self.builder.parts();
+            let (record, before) = (Record::new(&raw[at..], Text::raw(at, payload.len())), messages.len());
+            let decoded = stream.decoder.call(|decoder| {
+                messages.truncate(before);
+                decoder.decode(record, messages, &DecodeCx { now })
+            });
+            if let Err(reject) = decoded {
+                messages.truncate(before);
+                self.refuse(at, payload.len(), &reject, now);
+            }
+            let messages = self.builder.messages();
+            (before..messages.len()).for_each(|made| messages.inherit(made, first));
+            messages.remove(first);
+        }
+        self.streams[id as usize] = Some(stream);
+    }
+
+    /// Takes messages that the input made itself.
+    fn take_made(&mut self, stream: Option<StreamId>, make: &mut dyn FnMut(&mut Messages)) {
+        self.renew();
+        let first = self.builder.len();
+        make(self.builder.messages());
+        self.received += (self.builder.len() - first) as u64;
+        if let Some(id) = stream.filter(|_| self.decodes) {
+            self.decode_made(id, first);
+        }
+        self.complete(None, first, None, self.clock.now());
+        self.opened.get_or_insert_with(|| self.clock.steady());
     }
 
     fn account(&mut self) {
@@ -420,6 +563,14 @@ impl EngineIntake {
     }
 }
 
+/// The input's own part of what is kept.
+pub(crate) const OWN: &str = "input";
+
+/// A codec's part, such as `decoder.nginx`.
+fn part_of(family: &str, name: &str) -> String {
+    format!("{family}.{name}")
+}
+
 impl Defaults {
     fn fill(&self, messages: &mut Messages, index: usize, signer: Option<Text>, now: i64) {
         use message::Header;
@@ -448,6 +599,7 @@ impl Intake for EngineIntake {
     }
 
     fn forget(&mut self, key: &str) {
+        self.scripts.keeper.forget(&self.decoder_key(key));
         self.tracker.forget(key);
     }
 
@@ -456,28 +608,39 @@ impl Intake for EngineIntake {
             self.streams.push(None);
             self.streams.len() - 1
         });
-        match self.codecs() {
+        match self.codecs(&o.key) {
             Ok((splitter, decoder)) => {
+                if decoder.files().iter().any(|(f, h)| self.scripts.files.get(f) != Some(h)) {
+                    self.list_files(&[&decoder]);
+                }
                 let touched = self.clock.steady();
                 let (logger, hostname) = (o.logger, o.hostname);
                 let (carry, position, ask) = (Vec::new(), o.position, FIRST_READ);
-                self.streams[id] = Some(Stream { splitter, decoder, carry, position, touched, skipping: false, ask, logger, hostname });
+                let key = o.key.clone();
+                self.streams[id] =
+                    Some(Stream { splitter, decoder, key, carry, position, touched, skipping: false, ask, logger, hostname });
             }
             // A script that is broken by now. Nothing of this stream may be lost: the input fails, and starts again later.
             Err(why) => std::panic::resume_unwind(Box::new(why)),
         }
+        if self.scripts.any && !self.scripts.keeper.knows(&part_of("decoder", &self.input.decoder.name)) {
+            self.look(None, false);
+        }
         // A number that is used again means another stream from here on.
         self.defaults.stream = None;
-        self.tracker.open(id as StreamId, Checkpoint { key: o.key, identity: o.identity, position: o.position });
+        self.tracker.open(id as StreamId, Checkpoint { key: o.key, identity: o.identity, position: o.position, note: String::new() });
         id as StreamId
     }
 
     fn identify(&mut self, stream: StreamId, key: &str, identity: &str) {
+        if let Some(stream) = self.streams.get_mut(stream as usize).and_then(Option::as_mut) {
+            stream.key = key.to_string();
+        }
         self.tracker.identify(stream, key, identity);
     }
 
     fn read(&mut self, id: StreamId, from: &mut dyn Read) -> io::Result<usize> {
-        self.refresh_transforms();
+        self.renew();
         let start = self.load_carry(id);
         let ask = self.streams.get(id as usize).and_then(Option::as_ref).map_or(FIRST_READ, |s| s.ask);
         let raw = self.builder.raw();
@@ -500,7 +663,7 @@ impl Intake for EngineIntake {
     }
 
     fn push(&mut self, id: StreamId, bytes: &[u8]) {
-        self.refresh_transforms();
+        self.renew();
         let start = self.add(id, bytes);
         self.take_records(id, start, false);
     }
@@ -514,7 +677,7 @@ impl Intake for EngineIntake {
 
     fn seek(&mut self, id: StreamId, position: u64) {
         // What was read before belongs to the old content.
-        self.hand_on();
+        EngineIntake::hand_on(self);
         if let Some(stream) = self.streams.get_mut(id as usize).and_then(Option::as_mut) {
             // The splitter forgets what it has seen of these bytes.
             let _ = stream.splitter.split(&stream.carry, true);
@@ -526,31 +689,70 @@ impl Intake for EngineIntake {
     }
 
     fn close(&mut self, id: StreamId) {
-        self.hand_on();
-        if let Some(slot) = self.streams.get_mut(id as usize) {
-            *slot = None;
+        EngineIntake::hand_on(self);
+        if let Some(mut stream) = self.streams.get_mut(id as usize).and_then(Option::take)
+            && let (Some(script), false) = (stream.decoder.script(), stream.key.is_empty())
+        {
+            let (part, keeper) = (part_of("decoder", &self.input.decoder.name), &mut self.scripts.keeper);
+            keeper.begin(self.clock.steady(), true);
+            keeper.visit(&part, &format!("{part} {}", stream.key), script);
+            keeper.done();
         }
         self.tracker.close(id);
     }
 
     fn make(&mut self, make: &mut dyn FnMut(&mut Messages)) {
-        self.refresh_transforms();
-        let first = self.builder.len();
-        make(self.builder.messages());
-        self.received += (self.builder.len() - first) as u64;
-        let now = self.clock.now();
-        self.complete(None, first, None, now);
+        self.take_made(None, make);
         self.whole = self.builder.len();
-        self.opened.get_or_insert_with(|| self.clock.steady());
         if self.builder.bytes() >= BLOCK {
-            self.hand_on();
+            EngineIntake::hand_on(self);
+        }
+    }
+
+    fn make_at(&mut self, id: StreamId, note: Option<&str>, make: &mut dyn FnMut(&mut Messages)) {
+        self.take_made(Some(id), make);
+        if let Some(stream) = self.streams.get_mut(id as usize).and_then(Option::as_mut) {
+            self.builder.cover(Span { stream: id, from: stream.position, to: stream.position + 1 });
+            stream.position += 1;
+            if let Some(note) = note {
+                self.notes.insert(id, note.to_string());
+            }
+        }
+        self.whole = self.builder.len();
+        if self.builder.bytes() >= BLOCK {
+            EngineIntake::hand_on(self);
+        }
+    }
+
+    fn hand_on(&mut self) {
+        EngineIntake::hand_on(self);
+    }
+
+    fn adopt(&mut self, script: &mut dyn Scripted) {
+        let files = script.files().into_iter().map(|f| (f.clone(), watch::hash(&f))).collect();
+        self.standing.shared.set_files(Made::Own, files);
+        let keeper = &self.scripts.keeper;
+        if let Some(saved) = keeper.part(OWN).filter(|s| !s.is_empty()) {
+            match contained(|| script.restore(saved)).and_then(|r| r) {
+                Ok(carried) => log::info!(target: &self.input.id, "goes on{}", crate::reload::carried(&carried)),
+                Err(why) => log::warn!(target: &self.input.id, "starts without its saved state: {why}"),
+            }
+        }
+        self.look(Some(script), false);
+    }
+
+    fn look_after(&mut self, script: &mut dyn Scripted, last: bool) {
+        if last || self.clock.steady() >= self.scripts.keeper.next() {
+            self.look(Some(script), last);
         }
     }
 
     fn poll(&mut self) {
+        self.renew();
+        self.look_if_due();
         self.end_patience();
         if self.opened.is_some_and(|opened| self.clock.steady() >= opened + MAX_AGE) || self.stop.asked() {
-            self.hand_on();
+            EngineIntake::hand_on(self);
         }
     }
 
@@ -567,7 +769,7 @@ impl Intake for EngineIntake {
     }
 
     fn settled(&mut self) -> bool {
-        self.hand_on();
+        EngineIntake::hand_on(self);
         self.tracker.settled()
     }
 }
@@ -577,7 +779,7 @@ impl Intake for EngineIntake {
 impl Drop for EngineIntake {
     fn drop(&mut self) {
         self.builder.messages().truncate(self.whole);
-        if let Err(panic) = contained(|| self.hand_on()) {
+        if let Err(panic) = contained(|| EngineIntake::hand_on(self)) {
             log::error!(target: &self.input.id, "the last batch is lost: {panic}");
         }
     }

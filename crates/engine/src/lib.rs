@@ -15,12 +15,15 @@
 //! injects is bounded by the hop limit and by the bytes its input may have in flight.
 
 mod checkpoints;
+mod codec;
 mod config;
 mod engine;
 mod input;
 mod instance;
 mod intake;
+mod keeper;
 mod output;
+mod outstanding;
 mod plan;
 mod probation;
 mod queue;
@@ -28,6 +31,7 @@ mod reject;
 mod reload;
 mod round;
 mod route;
+mod sandboxes;
 mod slot;
 mod status;
 mod supervise;
@@ -39,5 +43,6 @@ pub use config::{Config, Section};
 pub use engine::{Engine, Settings, Summary, Ticks};
 pub use plan::{CONSUMER_OPTIONS, GLOBAL_OPTIONS, INPUT_OPTIONS, OUTPUT_OPTIONS, Plan, options_of};
 pub use reload::{Change, Report};
+pub use sandboxes::{SANDBOX_OPTIONS, Trouble};
 pub use status::{PluginStatus, Status};
 pub use watch::Watch;

@@ -1,19 +1,25 @@
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded};
 use message::{BatchBuilder, Ticket};
-use plugin::{Build, BuildCx, Clock, Counter, Encoder, OutBatch, OutCx, Output, Reject, Stop, Verdict};
+use plugin::{Build, BuildCx, Clock, Counter, Encoder, Fatal, OutBatch, OutCx, Output, Stop, Verdict, Verdicts};
 
-use crate::plan::{ConsumerPlan, Plan};
+use crate::checkpoints::StateDir;
+use crate::codec::{Codec, Place};
+use crate::keeper::Keeper;
+use crate::outstanding::{Outstanding, Pending};
+use crate::plan::{ConsumerPlan, Plan, Spec};
 use crate::queue::{Queue, Sender, Work};
 use crate::reject::{self, Original};
 use crate::round::Round;
 use crate::route::{Port, Router, Wake};
-use crate::status::Standing;
+use crate::status::{Made, Standing};
 use crate::supervise::{BackOff, contained};
+use crate::watch;
 
 /// A running output: its thread, its queue, and how to end it.
 pub(crate) struct OutputHandle {
@@ -23,6 +29,8 @@ pub(crate) struct OutputHandle {
     stop: Stop,
     /// Nothing more will come: deliver what is queued, then end.
     finish: Arc<AtomicBool>,
+    /// Counts requests to look for a changed script of the encoder.
+    renew: Arc<AtomicU64>,
     channel: Channel<()>,
     wakes: Receiver<()>,
     thread: Option<JoinHandle<()>>,
@@ -35,6 +43,7 @@ pub(crate) struct OutputSeed {
     pub queue: Arc<Queue>,
     pub standing: Standing,
     pub router: Arc<Router>,
+    pub state: Option<Arc<StateDir>>,
 }
 
 impl OutputHandle {
@@ -45,9 +54,9 @@ impl OutputHandle {
     pub fn start(seed: OutputSeed, predecessor: Option<OutputHandle>) -> Result<OutputHandle, String> {
         // As the queue, the channel belongs to the name: whoever knows only the predecessor wakes its successor.
         let (channel, wakes) = predecessor.as_ref().map_or_else(|| bounded(1), |old| (old.channel.clone(), old.wakes.clone()));
-        let (stop, finish) = (Stop::new(), Arc::new(AtomicBool::new(false)));
+        let (stop, finish, renew) = (Stop::new(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (plan, queue) = (seed.output.clone(), seed.queue.clone());
-        let runner = Runner::new(seed, stop.clone(), finish.clone(), wakes.clone());
+        let runner = Runner::new(seed, stop.clone(), finish.clone(), renew.clone(), wakes.clone());
         let body = move || {
             if let Some(old) = predecessor {
                 old.stop();
@@ -56,7 +65,7 @@ impl OutputHandle {
             runner.supervise();
         };
         let thread = thread::Builder::new().name(plan.id.to_string()).spawn(body).map_err(|e| format!("{}: no thread: {e}", plan.id))?;
-        Ok(OutputHandle { plan, queue, stop, finish, channel, wakes, thread: Some(thread) })
+        Ok(OutputHandle { plan, queue, stop, finish, renew, channel, wakes, thread: Some(thread) })
     }
 
     pub fn wake(&self) -> Wake {
@@ -66,6 +75,12 @@ impl OutputHandle {
     /// Asks it to deliver what is queued and end.
     pub fn finish(&self) {
         self.finish.store(true, Ordering::Release);
+        let _ = self.channel.try_send(());
+    }
+
+    /// Asks it to look for a changed script of its encoder.
+    pub fn renew(&self) {
+        self.renew.fetch_add(1, Ordering::AcqRel);
         let _ = self.channel.try_send(());
     }
 
@@ -90,6 +105,8 @@ struct Runner {
     seed: OutputSeed,
     stop: Stop,
     finish: Arc<AtomicBool>,
+    renew: Arc<AtomicU64>,
+    renewed: u64,
     wakes: Receiver<()>,
     clock: Clock,
     build_cx: BuildCx,
@@ -98,6 +115,8 @@ struct Runner {
     pause: Pause,
     /// After a panic the messages at hand go one by one, so that the one to blame is found.
     singly: bool,
+    /// Taken by the output, which has not said yet what became of them.
+    outstanding: Outstanding,
 }
 
 /// Longest sleep of an output that wants no polls: it is woken for everything.
@@ -130,17 +149,30 @@ impl Pause {
 
 struct Built {
     output: Box<dyn Output>,
-    encoder: Box<dyn Encoder>,
+    /// None where nobody wants bytes.
+    encoder: Option<Codec<dyn Encoder>>,
+    keeper: Keeper,
+    scripted: bool,
 }
 
+/// Parts whose states are kept.
+const OUTPUT: &str = "output";
+const ENCODER: &str = "encoder";
+
+/// After more failures in a row the state may be the reason, and is given up.
+const SUSPICIOUS: u32 = 4;
+
 impl Runner {
-    fn new(seed: OutputSeed, stop: Stop, finish: Arc<AtomicBool>, wakes: Receiver<()>) -> Runner {
+    fn new(seed: OutputSeed, stop: Stop, finish: Arc<AtomicBool>, renew: Arc<AtomicU64>, wakes: Receiver<()>) -> Runner {
         let clock = Clock::real();
         let o = &seed.output.spec.options;
         let [first, longest] = ["retry", "retry_max"].map(|name| o.duration(name).min(LONGEST));
         Runner {
             pause: Pause { first, longest, next: first },
             singly: false,
+            outstanding: Outstanding::default(),
+            renewed: 0,
+            renew,
             build_cx: seed.plan.build_cx(&seed.output.spec, &clock),
             port: Port::new(seed.router.clone(), seed.output.id.clone()),
             rejects: BatchBuilder::default(),
@@ -152,14 +184,46 @@ impl Runner {
         }
     }
 
-    fn build(&self) -> Result<Built, String> {
-        let spec = &self.seed.output.spec;
+    fn build(&mut self, with_state: bool) -> Result<Built, String> {
+        let (spec, standing, id) = (&self.seed.output.spec, &self.seed.standing, &self.seed.output.id);
         let Build::Output(build) = spec.kind.build else { return Err("not an output".to_string()) };
-        let output = build(&spec.options, &self.build_cx).map_err(|p| p.to_string())?;
-        let Some(encoder) = &self.seed.output.encoder else { return Err("no encoder".to_string()) };
-        let Build::Encoder(encode) = encoder.kind.build else { return Err(format!("{} is not an encoder", encoder.name)) };
-        let encoder = encode(&encoder.options, &self.seed.plan.build_cx(encoder, &self.clock)).map_err(|p| p.to_string())?;
-        Ok(Built { output, encoder })
+        let every = self.seed.plan.globals.snapshot;
+        let mut keeper = Keeper::new(id.clone(), standing.clone(), self.seed.state.clone(), every, self.clock.steady());
+        if !with_state {
+            log::warn!(target: id, "failed again and again, and starts without its state");
+            keeper.forget(OUTPUT);
+        }
+        self.renewed = self.renew.load(Ordering::Acquire);
+        let mut output = build(&spec.options, &self.build_cx).map_err(|p| p.to_string())?;
+        let mut scripted = false;
+        if let Some(script) = output.script() {
+            scripted = true;
+            standing.shared.set_files(Made::Own, script.files().into_iter().map(|f| (f.clone(), watch::hash(&f))).collect());
+            if let Some(saved) = keeper.part(OUTPUT)
+                && let Err(why) = contained(|| script.restore(saved)).and_then(|r| r)
+            {
+                log::warn!(target: id, "starts without its saved state: {why}");
+            }
+        }
+        let wanted = output.wants_bytes() || spec.options.has("encoder");
+        let encoder = match &self.seed.output.encoder {
+            Some(encoder) if wanted => Some(Codec::new(self.place(encoder), keeper.part(ENCODER))?),
+            None if wanted => return Err("no encoder".to_string()),
+            _ => None,
+        };
+        scripted |= encoder.as_ref().is_some_and(Codec::is_scripted);
+        let files = encoder.as_ref().map_or_else(Vec::new, |e| e.files().to_vec());
+        standing.shared.set_files(Made::Codecs, files);
+        let mut built = Built { output, encoder, keeper, scripted };
+        built.look(self.clock.steady(), false);
+        Ok(built)
+    }
+
+    fn place(&self, encoder: &Spec) -> Arc<Place> {
+        let OutputSeed { plan, output, standing, .. } = &self.seed;
+        let (owner, standing, clock) = (output.id.clone(), standing.clone(), self.clock.clone());
+        let (stop, renew) = (self.stop.clone(), self.renew.clone());
+        Arc::new(Place { plan: plan.clone(), spec: encoder.clone(), owner, standing, clock, stop, renew })
     }
 
     /// Runs the output, again and again while it fails, until it is finished or stopped.
@@ -169,8 +233,11 @@ impl Runner {
         loop {
             self.seed.standing.shared.set_state("running");
             let outcome = contained(|| {
-                let mut built = self.build()?;
-                self.run(&mut built, &mut round)
+                let mut built = self.build(back_off.failures() <= SUSPICIOUS)?;
+                // Contained by itself: what it has in its state survives a panic elsewhere.
+                let ran = contained(|| self.run(&mut built, &mut round)).and_then(|ran| ran);
+                built.look(self.clock.steady(), true);
+                ran
             });
             let Err(why) = outcome.and_then(|ran| ran) else { break };
             self.seed.standing.meter.add(Counter::Failed, 1);
@@ -178,31 +245,43 @@ impl Runner {
             log::error!(target: &self.seed.output.id, "failed: {why}; starting again in {pause:?}");
             self.seed.standing.shared.set_error(why);
             self.seed.standing.shared.set_state("backing off");
+            if self.outstanding.len() > 0 {
+                self.give_back(std::mem::take(&mut round));
+            }
             if self.stop.wait(pause) {
                 break;
             }
             self.seed.standing.meter.add(Counter::Restarted, 1);
         }
         // What was taken and not delivered waits for the successor, in order.
-        round.into_works().for_each(|work| self.seed.queue.unpop(work));
+        self.give_back(round);
         self.seed.standing.shared.set_state("stopped");
+    }
+
+    /// What was taken and has no verdict goes back to the queue; what the output had taken came first.
+    fn give_back(&mut self, round: Round) {
+        round.into_works().for_each(|work| self.seed.queue.unpop(work));
+        std::mem::take(&mut self.outstanding).into_works().into_iter().for_each(|work| self.seed.queue.unpop(work));
     }
 
     fn run(&mut self, built: &mut Built, round: &mut Round) -> Result<(), String> {
         let (mut used, mut polled) = (Clock::thread_cpu(), self.clock.steady());
         loop {
+            self.renew(built);
             if round.is_empty() && !self.stop.asked() {
                 round.clear();
-                self.fill(built, round);
+                if self.has_room() {
+                    self.fill(built, round);
+                }
             }
             let finished = round.is_empty() && self.finish.load(Ordering::Acquire) && self.seed.queue.is_empty();
             if finished || self.stop.asked() {
-                self.call(|cx| built.output.close(cx), &mut Vec::new());
-                return Ok(());
+                return self.told(|cx| built.output.close(cx));
             }
             let due = polled.saturating_add(built.output.every().unwrap_or(IDLE));
+            let wake = if built.scripted { due.min(built.keeper.next()) } else { due };
             if round.is_empty() {
-                if self.wakes.recv_timeout(due.saturating_sub(self.clock.steady())) == Err(RecvTimeoutError::Disconnected) {
+                if self.wakes.recv_timeout(wake.saturating_sub(self.clock.steady())) == Err(RecvTimeoutError::Disconnected) {
                     return Ok(()); // Nobody can reach it any more.
                 }
             } else {
@@ -210,12 +289,41 @@ impl Runner {
             }
             if self.clock.steady() >= due {
                 polled = self.clock.steady();
-                self.call(|cx| built.output.poll(cx), &mut Vec::new());
+                self.told(|cx| built.output.poll(cx))?;
+            }
+            if built.scripted && self.clock.steady() >= built.keeper.next() {
+                built.look(self.clock.steady(), false);
             }
             let now = Clock::thread_cpu();
             self.seed.standing.meter.add(Counter::CpuNs, (now - used).as_nanos() as u64);
             used = now;
         }
+    }
+
+    /// Takes a changed script of the encoder into service.
+    fn renew(&mut self, built: &mut Built) {
+        let wanted = self.renew.load(Ordering::Acquire);
+        if wanted == self.renewed {
+            return;
+        }
+        self.renewed = wanted;
+        if let Some(encoder) = &mut built.encoder {
+            encoder.renew(&mut HashMap::new());
+            self.seed.standing.shared.set_files(Made::Codecs, encoder.files().to_vec());
+        }
+    }
+
+    /// Whether the output may take more, beside what it has not confirmed yet.
+    fn has_room(&self) -> bool {
+        let o = &self.seed.output.spec.options;
+        let (count, bytes) = (self.outstanding.len(), self.outstanding.bytes());
+        let room = count < o.integer("unconfirmed").max(1) as usize && bytes < o.size("queue").max(1);
+        if !room {
+            self.seed.standing.shared.set_state(format!("waiting until {count} messages are confirmed"));
+        } else if count > 0 {
+            self.seed.standing.shared.set_state("running");
+        }
+        room
     }
 
     /// Takes what waits, up to the size of a hand-over.
@@ -238,14 +346,19 @@ impl Runner {
     }
 
     fn encode(&mut self, built: &mut Built, round: &mut Round, work: Work) {
-        let wants_bytes = built.output.wants_bytes();
         for index in work.selection.iter() {
             let before = round.bytes.len();
-            if wants_bytes {
-                let encoded = contained(|| built.encoder.encode(work.batch.get(index), &mut round.bytes));
-                if let Err(reject) = encoded.unwrap_or_else(|panic| Err(Reject::new(panic))) {
+            if let Some(encoder) = &mut built.encoder {
+                let encoded = encoder.call(|encoder| {
                     round.bytes.truncate(before);
-                    self.dead_letter(&work, index, &reject.0);
+                    encoder.encode(work.batch.get(index), &mut round.bytes)
+                });
+                if let Err(reject) = encoded {
+                    round.bytes.truncate(before);
+                    match encoder.skipped() {
+                        true => self.seed.standing.meter.add(Counter::Delivered, 1),
+                        false => self.dead_letter(&work, index, &reject.0),
+                    }
                     continue;
                 }
             }
@@ -259,21 +372,23 @@ impl Runner {
     fn deliver(&mut self, built: &mut Built, round: &mut Round) -> Result<(), String> {
         loop {
             let mut verdicts = std::mem::take(&mut round.verdicts);
-            verdicts.clear();
-            verdicts.resize(if self.singly { 1 } else { round.len() }, None);
+            verdicts.now.clear();
+            verdicts.now.resize(if self.singly { 1 } else { round.len() }, None);
             let panic = {
-                let (bytes, items) = round.offer(verdicts.len());
+                let (bytes, items) = round.offer(verdicts.now.len());
                 let batch = OutBatch::new(bytes, &items);
                 contained(|| self.call(|cx| built.output.write(&batch, cx), &mut verdicts)).err()
             };
-            if let (true, Some(panic)) = (self.singly, &panic) {
-                verdicts[0].get_or_insert_with(|| Verdict::Reject(panic.clone()));
+            let failure = panic.or_else(|| verdicts.fatal.take().map(|Fatal(why)| why));
+            if let (true, Some(why)) = (self.singly, &failure) {
+                verdicts.now[0].get_or_insert_with(|| Verdict::Reject(why.clone()));
             }
-            let retry = self.settle(round, &verdicts);
+            let retry = self.settle(round, &verdicts.now);
+            self.settle_late(&mut verdicts);
             round.verdicts = verdicts;
-            if let Some(panic) = panic {
+            if let Some(why) = failure {
                 self.singly = !round.is_empty();
-                return Err(panic);
+                return Err(why);
             }
             if round.is_empty() {
                 self.singly = false;
@@ -298,16 +413,16 @@ impl Runner {
     fn settle(&mut self, round: &mut Round, verdicts: &[Option<Verdict>]) -> Option<(Option<Duration>, String)> {
         let mut retry: Option<(Option<Duration>, String)> = None;
         let mut keep = Vec::new();
-        let now = self.clock.steady();
-        let (mut done, mut bytes, mut latency) = (0, 0, Duration::ZERO);
+        let mut done = Done::at(self.clock.steady());
         for (i, (work, place, len)) in round.iter().enumerate() {
             match verdicts.get(i) {
-                Some(Some(Verdict::Done)) => {
-                    done += 1;
-                    bytes += len as u64;
-                    latency += now.saturating_sub(work.queued);
-                }
+                Some(Some(Verdict::Done)) => done.add(work, len),
                 Some(Some(Verdict::Reject(why))) => self.dead_letter(work, place.index as usize, why),
+                Some(Some(Verdict::Later(number))) => {
+                    let pending = Pending { work: Arc::clone(work), index: place.index, len };
+                    // An output that gives a number twice does not lose the first message by it.
+                    self.outstanding.add(*number, pending).into_iter().for_each(|before| self.seed.queue.unpop(before.into_work()));
+                }
                 Some(Some(Verdict::Retry { after, why })) => {
                     keep.push(i);
                     retry.get_or_insert_with(|| (*after, why.clone()));
@@ -319,16 +434,48 @@ impl Runner {
                 None => keep.push(i),
             }
         }
-        let meter = &self.seed.standing.meter;
-        meter.add(Counter::Delivered, done);
-        meter.add(Counter::LatencyNs, latency.as_nanos() as u64);
-        meter.add(Counter::Bytes, bytes);
-        if done > 0 {
-            self.pause.reset();
-        }
+        self.count(&done);
         self.send_rejects(|| round.tickets());
         round.keep(&keep);
         retry
+    }
+
+    /// Acts on verdicts on what was taken before.
+    fn settle_late(&mut self, verdicts: &mut Verdicts) {
+        let mut done = Done::at(self.clock.steady());
+        for (numbers, verdict) in verdicts.late.drain(..) {
+            let settled = self.outstanding.take(numbers);
+            match verdict {
+                Verdict::Done => settled.iter().for_each(|p| done.add(&p.work, p.len)),
+                Verdict::Reject(why) => {
+                    settled.iter().for_each(|p| self.dead_letter(&p.work, p.index as usize, &why));
+                    self.send_rejects(|| settled.iter().map(|p| p.work.batch.ticket().clone()).collect());
+                }
+                Verdict::Retry { why, .. } => {
+                    if !settled.is_empty() {
+                        self.seed.standing.meter.add(Counter::Retried, 1);
+                        self.seed.standing.shared.set_error(why);
+                    }
+                    settled.into_iter().rev().for_each(|p| self.seed.queue.unpop(p.into_work()));
+                }
+                Verdict::Later(first) => {
+                    (first..).zip(settled).for_each(|(number, p)| {
+                        self.outstanding.add(number, p).into_iter().for_each(|before| self.seed.queue.unpop(before.into_work()))
+                    });
+                }
+            }
+        }
+        self.count(&done);
+    }
+
+    fn count(&mut self, done: &Done) {
+        let meter = &self.seed.standing.meter;
+        meter.add(Counter::Delivered, done.messages);
+        meter.add(Counter::LatencyNs, done.latency.as_nanos() as u64);
+        meter.add(Counter::Bytes, done.bytes);
+        if done.messages > 0 {
+            self.pause.reset();
+        }
     }
 
     fn dead_letter(&mut self, work: &Work, index: usize, why: &str) {
@@ -352,7 +499,55 @@ impl Runner {
         }
     }
 
-    fn call(&self, call: impl FnOnce(&mut OutCx<'_>), verdicts: &mut Vec<Option<Verdict>>) {
+    /// A call without messages, which may bring verdicts on those taken before.
+    fn told(&mut self, call: impl FnOnce(&mut OutCx<'_>)) -> Result<(), String> {
+        let mut verdicts = Verdicts::default();
+        self.call(call, &mut verdicts);
+        self.settle_late(&mut verdicts);
+        verdicts.fatal.map_or(Ok(()), |Fatal(why)| Err(why))
+    }
+
+    fn call(&self, call: impl FnOnce(&mut OutCx<'_>), verdicts: &mut Verdicts) {
         call(&mut OutCx::new(&self.build_cx, &self.clock, &self.stop, &self.seed.standing.meter, verdicts));
+    }
+}
+
+/// Delivered messages, to be counted together.
+struct Done {
+    now: Duration,
+    messages: u64,
+    bytes: u64,
+    latency: Duration,
+}
+
+impl Done {
+    fn at(now: Duration) -> Done {
+        Done { now, messages: 0, bytes: 0, latency: Duration::ZERO }
+    }
+
+    fn add(&mut self, work: &Work, len: usize) {
+        self.messages += 1;
+        self.bytes += len as u64;
+        self.latency += self.now.saturating_sub(work.queued);
+    }
+}
+
+impl Built {
+    /// Reports the limits of scripts, and saves their states when that is due.
+    fn look(&mut self, now: Duration, last: bool) {
+        if !self.scripted {
+            return;
+        }
+        self.keeper.begin(now, last);
+        if let Some(script) = self.output.script() {
+            self.keeper.visit("", OUTPUT, script);
+        }
+        if let Some(encoder) = &mut self.encoder {
+            let part = format!("encoder.{}", encoder.name());
+            if let Some(script) = encoder.script() {
+                self.keeper.visit(&part, ENCODER, script);
+            }
+        }
+        self.keeper.done();
     }
 }

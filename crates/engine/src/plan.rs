@@ -7,6 +7,7 @@ use options::{Location, Node, Opt, Options, Problem, Raw, Source, Tree, nearest}
 use plugin::{Build, BuildCx, Clock, Family, Kind, Registry};
 
 use crate::config::{Config, Section};
+use crate::sandboxes::{self, Trouble, Watched};
 
 /// Options of `[nilo]`.
 pub const GLOBAL_OPTIONS: &[Opt] = &[
@@ -57,6 +58,7 @@ pub const OUTPUT_OPTIONS: &[Opt] = &[
     Opt::integer("batch_count").default("10000").doc("Most messages handed over at once."),
     Opt::size("batch_bytes").default("1MiB").doc("Bytes after which no more messages are added to what is handed over at once."),
     Opt::duration("batch_age").default("0s").doc("How long to wait for a fuller batch. 0s: never; under load batches fill by themselves."),
+    Opt::integer("unconfirmed").default("10000").doc("Messages that an output which confirms later may have taken without saying what became of them; their bytes are bounded by `queue`."),
     Opt::duration("retry").default("250ms").doc("First pause after the world refused; doubles up to `retry_max`."),
     Opt::duration("retry_max").default("30s").doc("Longest pause."),
 ];
@@ -152,6 +154,10 @@ pub struct Plan {
     /// Codecs that nobody refers to: checked, and not run.
     spare: Vec<Spec>,
     pub(crate) globals: Globals,
+    /// Directories whose scripts run.
+    pub(crate) watched: Watched,
+    /// Scripts in them that do not run.
+    pub troubles: Vec<Trouble>,
     /// Files the configuration was read from.
     pub files: Vec<PathBuf>,
     /// What works but is probably not meant.
@@ -211,7 +217,8 @@ impl Plan {
         self.inputs.iter().map(|i| (&*i.id, i.spec.kind)).chain(consumers)
     }
 
-    /// Holds a configuration against the registry, without building anything.
+    /// Holds a configuration against the registry, without building anything but scripts that lie in
+    /// watched directories: one that is broken must not disturb anything else.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -223,6 +230,8 @@ impl Plan {
             filters: Vec::new(),
             outputs: Vec::new(),
             spare: Vec::new(),
+            watched: Watched::default(),
+            troubles: Vec::new(),
             globals,
             files: config.files.clone(),
             warnings: Vec::new(),
@@ -235,6 +244,7 @@ impl Plan {
                 _ => {}
             }
         }
+        planner.dropped(&mut plan);
         plan.spare = planner.codecs_alone();
         plan.warnings = planner.warnings(&plan);
         let mut problems = planner.problems;
@@ -274,6 +284,10 @@ impl Plan {
         let mut seen = std::collections::HashSet::new();
         problems.retain(|p| seen.insert(p.to_string()));
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn trouble(&mut self, id: &str, kind: &'static str, problem: Problem) {
+        self.troubles.push(Trouble { id: id.to_string(), kind, problem });
     }
 
     pub(crate) fn build_cx(&self, spec: &Spec, clock: &Clock) -> BuildCx {
@@ -346,6 +360,29 @@ impl Planner<'_> {
             encoder,
             spec,
         }))
+    }
+
+    /// Adds the scripts in watched directories that are sound, and says what is wrong with the others.
+    fn dropped(&mut self, plan: &mut Plan) {
+        let filters = self.config.sections.iter().filter(|s| s.family == Family::Filter);
+        let taken = filters.map(|s| s.name.as_str()).collect();
+        let found = sandboxes::dropped(&self.config.sandboxes, self.registry, &taken);
+        (plan.watched, plan.troubles) = (found.watched, found.troubles);
+        for section in found.sections {
+            let before = self.problems.len();
+            let consumer = self.consumer(&section);
+            let problem = self.problems.drain(before..).next();
+            match (consumer, problem) {
+                (Some(consumer), None) => match plan.try_build(&consumer.spec) {
+                    None => plan.filters.push(consumer),
+                    Some(problem) => plan.trouble(&consumer.id, consumer.spec.kind.name, problem),
+                },
+                (_, problem) => {
+                    let problem = problem.unwrap_or_else(|| Problem::new("the script cannot be used"));
+                    plan.trouble(&format!("filter.{}", section.name), "lua", problem);
+                }
+            }
+        }
     }
 
     fn matcher(&mut self, o: &Options) -> Option<Matcher> {
@@ -520,6 +557,12 @@ impl Planner<'_> {
                 let title = format!("[{}.{}] is not used", section.family, section.name);
                 warnings.push(Problem::warning(title).at(&section.key.at, "no plugin refers to it"));
             }
+        }
+        for directory in plan.watched.directories.iter().filter(|d| !d.is_dir()) {
+            let label = format!("{} is not there, or is no directory", directory.display());
+            let at = self.config.sandboxes.location("watch");
+            let problem = Problem::warning("a watched directory is missing").at(at, label);
+            warnings.push(problem.help("its scripts run as soon as it is there"));
         }
         for consumer in plan.filters.iter().chain(&plan.outputs).filter(|c| c.when_full == WhenFull::Block) {
             let label = "when this queue is full, every input stops, also those of other outputs";

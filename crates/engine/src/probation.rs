@@ -7,6 +7,7 @@ use plugin::{Carried, Counter};
 use crate::instance::Instance;
 use crate::queue::Work;
 use crate::slot::{Slot, SlotSeed};
+use crate::status::Made;
 
 /// The first moments of a reloaded filter: what it consumes is retained and what it injects is
 /// held back, so that its predecessor can go on as if nothing had happened.
@@ -57,7 +58,7 @@ impl Slot {
         };
         // A reload during a probation: the one under way counts as held.
         self.finish_probation();
-        seed.standing.shared.set_files(new.files());
+        seed.standing.shared.set_files(Made::Own, new.files());
         let Some(mut old) = self.live.take() else { return self.revive(seed, new, &answer) };
         new.succeed(&old);
         let carried = old.save().and_then(|saved| new.restore(&saved)).unwrap_or_else(|why| {

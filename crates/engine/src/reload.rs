@@ -11,7 +11,8 @@ use plugin::{Carried, Clock};
 
 use crate::engine::{Engine, FilterHandle, Running};
 use crate::output::OutputHandle;
-use crate::plan::{ConsumerPlan, Plan};
+use crate::plan::{ConsumerPlan, InputPlan, Plan};
+use crate::status::Made;
 use crate::watch::hash;
 use crate::worker::Command;
 
@@ -25,6 +26,8 @@ pub enum Change {
     Reloaded(Carried),
     /// The new version failed; the old one runs on.
     Kept(String),
+    /// A script in a watched directory that does not run.
+    Refused(String),
 }
 
 /// What a reload did: nothing for the plugins that are not named.
@@ -38,7 +41,7 @@ pub struct Report {
 impl Report {
     /// True unless an old version had to be kept.
     pub fn succeeded(&self) -> bool {
-        !self.changes.iter().any(|(_, c)| matches!(c, Change::Kept(_)))
+        !self.changes.iter().any(|(_, c)| matches!(c, Change::Kept(_) | Change::Refused(_)))
     }
 }
 
@@ -49,16 +52,19 @@ impl fmt::Display for Change {
             Change::Removed => f.write_str("removed"),
             Change::Changed => f.write_str("changed"),
             Change::Kept(why) => write!(f, "the old version runs on: {why}"),
+            Change::Refused(why) => write!(f, "does not run: {why}"),
             Change::Reloaded(carried) => {
-                f.write_str("reloaded")?;
-                let lists = [("carried over", &carried.carried), ("reset", &carried.reset), ("not saved", &carried.unsaved)];
-                for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
-                    write!(f, "; {what}: {}", names.join(", "))?;
-                }
-                Ok(())
+                write!(f, "reloaded{}", self::carried(carried))
             }
         }
     }
+}
+
+/// `; carried over: …; reset: …`, as far as there is something.
+pub(crate) fn carried(carried: &Carried) -> String {
+    let lists = [("carried over", &carried.carried), ("reset", &carried.reset), ("not saved", &carried.unsaved)];
+    let some = lists.into_iter().filter(|(_, names)| !names.is_empty());
+    some.map(|(what, names)| format!("; {what}: {}", names.join(", "))).collect()
 }
 
 impl fmt::Display for Report {
@@ -81,13 +87,14 @@ impl Engine {
     ///
     /// # Errors
     /// What is wrong with the plan; nothing was touched then.
-    pub fn reload(&self, plan: Plan) -> Result<Report, Vec<Problem>> {
+    pub fn reload(&self, mut plan: Plan) -> Result<Report, Vec<Problem>> {
         plan.check()?;
         if plan.state() != self.lock().plan.state() {
             return Err(vec![Problem::new("`state` cannot change while running").help("restart nilo to use another state directory")]);
         }
-        let plan = Arc::new(plan);
         let (mut report, mut answers) = (Report::default(), Vec::new());
+        self.keep_troubled(&mut plan, &mut report);
+        let plan = Arc::new(plan);
         let removed;
         {
             let mut running = self.lock();
@@ -107,7 +114,30 @@ impl Engine {
         self.collect(report, answers)
     }
 
-    /// Replaces the filters and transforms of which a file changed.
+    /// A script in a watched directory that is broken now: the version that runs goes on.
+    fn keep_troubled(&self, plan: &mut Plan, report: &mut Report) {
+        let mut running = self.lock();
+        let known: BTreeSet<(String, String)> = running.plan.troubles.iter().map(|t| (t.id.clone(), t.problem.to_string())).collect();
+        for trouble in &plan.troubles {
+            let why = trouble.problem.to_string();
+            let told = known.contains(&(trouble.id.clone(), why.clone()));
+            // One of that name may be configured, and is another.
+            let configured = plan.filters.iter().any(|f| *f.id == *trouble.id);
+            let runs = running.filters.get(trouble.id.as_str()).filter(|_| !configured).map(|f| f.plan.clone());
+            if let Some(old) = &runs {
+                running.standing(&old.id).shared.set_error(why.clone());
+                // This version was tried: its content counts as known.
+                self.files_changed(&mut running, &old.id, Made::Own, &mut HashMap::new());
+            }
+            if !told {
+                let change = if runs.is_some() { Change::Kept(why) } else { Change::Refused(why) };
+                report.changes.push((trouble.id.clone(), change));
+            }
+            plan.filters.extend(runs);
+        }
+    }
+
+    /// Replaces the plugins of which a file changed.
     pub fn reload_changed_scripts(&self) -> Report {
         let (mut report, mut answers) = (Report::default(), Vec::new());
         self.reload_scripts(&mut report, &mut answers);
@@ -192,7 +222,7 @@ impl Engine {
             return Vec::new();
         }
         for id in &gone {
-            running.standing(id).shared.set_files(Vec::new());
+            running.standing(id).shared.forget_files();
             report.changes.push((id.to_string(), Change::Removed));
         }
         let filters: Vec<_> = gone.iter().filter_map(|id| running.filters.remove(id)).collect();
@@ -215,7 +245,7 @@ impl Engine {
         for id in gone {
             if let Some(input) = running.inputs.remove(&id) {
                 input.stop.ask();
-                running.standing(&id).shared.set_files(Vec::new());
+                running.standing(&id).shared.forget_files();
                 report.changes.push((id.to_string(), Change::Removed));
                 running.leaving.insert(id, input);
                 self.tell_input_ended();
@@ -241,43 +271,77 @@ impl Engine {
         let asked: BTreeSet<String> = answers.iter().map(|(id, _)| id.clone()).collect();
         let mut hashes = HashMap::new();
         for filter in &plan.filters {
-            if !asked.contains(&*filter.id) && self.files_changed(&mut running, &filter.id, &mut hashes) {
+            if !asked.contains(&*filter.id) && self.files_changed(&mut running, &filter.id, Made::Own, &mut hashes) {
                 answers.extend(self.replace(&mut running, &plan, filter));
             }
         }
-        for input in &plan.inputs {
-            if self.files_changed(&mut running, &input.id, &mut hashes) {
-                report.changes.push((input.id.to_string(), self.renew_transforms(&running, &plan, &input.id)));
+        for output in &plan.outputs {
+            let id = &output.id;
+            if self.files_changed(&mut running, id, Made::Own, &mut hashes) {
+                report.changes.push((id.to_string(), self.renew_output(&mut running, &plan, output)));
+            } else if self.files_changed(&mut running, id, Made::Codecs, &mut hashes) {
+                let codecs = output.encoder.iter();
+                let change = change_of(codecs.filter_map(|spec| plan.try_build(spec)));
+                if let (Some(handle), Change::Reloaded(_)) = (running.outputs.get(id), &change) {
+                    handle.renew();
+                }
+                report.changes.push((id.to_string(), change));
             }
         }
+        for input in &plan.inputs {
+            let id = &input.id;
+            if self.files_changed(&mut running, id, Made::Own, &mut hashes) {
+                report.changes.push((id.to_string(), self.renew_input(&mut running, &plan, input)));
+            } else if self.files_changed(&mut running, id, Made::Codecs, &mut hashes) {
+                let codecs = std::iter::once(&input.decoder).chain(&input.transforms);
+                let change = change_of(codecs.filter_map(|spec| plan.try_build(spec)));
+                if let (Some(handle), Change::Reloaded(_)) = (running.inputs.get(id), &change) {
+                    handle.renew.fetch_add(1, Ordering::AcqRel);
+                }
+                report.changes.push((id.to_string(), change));
+            }
+        }
+    }
+
+    /// Starts an output anew, once it is known that it can be built. Its predecessor gives what it has
+    /// not delivered, and its state, to it.
+    fn renew_output(&self, running: &mut Running, plan: &Arc<Plan>, output: &Arc<ConsumerPlan>) -> Change {
+        if let Some(problem) = plan.try_build(&output.spec) {
+            return Change::Kept(problem.to_string());
+        }
+        let predecessor = running.outputs.remove(&output.id);
+        predecessor.iter().for_each(OutputHandle::stop);
+        self.start_output(running, plan, output, predecessor).map_or_else(Change::Kept, |()| Change::Reloaded(Carried::default()))
+    }
+
+    /// Starts an input anew, once it is known that it can be built, where its predecessor stopped.
+    fn renew_input(&self, running: &mut Running, plan: &Arc<Plan>, input: &InputPlan) -> Change {
+        if let Some(problem) = plan.try_build(&input.spec) {
+            return Change::Kept(problem.to_string());
+        }
+        let predecessor = running.inputs.remove(&input.id);
+        predecessor.iter().for_each(|old| old.stop.ask());
+        self.start_input(running, plan, input, predecessor).map_or_else(Change::Kept, |()| Change::Reloaded(Carried::default()))
     }
 
     /// Whether the content of a file the plugin was made of is another now. The new content counts
     /// as known from here on, so that a broken version is tried once. `hashes`: of files many plugins share.
-    fn files_changed(&self, running: &mut Running, id: &Arc<str>, hashes: &mut HashMap<PathBuf, u64>) -> bool {
+    fn files_changed(&self, running: &mut Running, id: &Arc<str>, whose: Made, hashes: &mut HashMap<PathBuf, u64>) -> bool {
         let shared = running.standing(id).shared;
-        let known = shared.files();
+        let known = shared.files_of(whose);
         let now: Vec<(PathBuf, u64)> =
             known.iter().map(|(f, _)| (f.clone(), *hashes.entry(f.clone()).or_insert_with(|| hash(f)))).collect();
         let changed = now != known;
         if changed {
-            shared.set_files(now);
+            shared.set_files(whose, now);
         }
         changed
     }
+}
 
-    /// Has an input build its transforms anew, once it is known that they can be built.
-    fn renew_transforms(&self, running: &Running, plan: &Plan, id: &str) -> Change {
-        let Some(handle) = running.inputs.get(id) else { return Change::Kept("the input is gone".to_string()) };
-        let problem = handle.plan.transforms.iter().find_map(|spec| plan.try_build(spec));
-        match problem {
-            Some(problem) => Change::Kept(problem.to_string()),
-            None => {
-                handle.transforms.fetch_add(1, Ordering::AcqRel);
-                Change::Changed
-            }
-        }
-    }
+/// What becomes of codecs whose new version has these problems.
+fn change_of(mut problems: impl Iterator<Item = Problem>) -> Change {
+    problems.next().map_or_else(|| Change::Reloaded(Carried::default()), |problem| Change::Kept(problem.to_string()))
 }
 
 /// Delivers what is queued in the background; a stuck output delays nobody.

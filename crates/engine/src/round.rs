@@ -1,17 +1,20 @@
-use message::{Selection, Ticket};
-use plugin::{Item, Verdict};
+use std::sync::Arc;
 
+use message::Ticket;
+use plugin::{Item, Verdicts};
+
+use crate::outstanding::part;
 use crate::queue::Work;
 
 /// Messages that an output is handed together.
 #[derive(Default)]
 pub(crate) struct Round {
-    works: Vec<Work>,
+    works: Vec<Arc<Work>>,
     /// The encoded messages, one behind the other.
     pub bytes: Vec<u8>,
     items: Vec<Place>,
     /// Scratch memory.
-    pub verdicts: Vec<Option<Verdict>>,
+    pub verdicts: Verdicts,
 }
 
 /// One message of a round.
@@ -46,7 +49,7 @@ impl Round {
     /// Adds the work of which messages were added; one of which none was is let go.
     pub fn add_work(&mut self, work: Work) {
         if self.items.last().is_some_and(|item| item.work == self.works.len()) {
-            self.works.push(work);
+            self.works.push(Arc::new(work));
         }
     }
 
@@ -57,7 +60,7 @@ impl Round {
     }
 
     /// Each message with its work and the length of its bytes.
-    pub fn iter(&self) -> impl Iterator<Item = (&Work, Place, usize)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<Work>, Place, usize)> {
         let mut start = 0;
         self.items.iter().map(move |p| (&self.works[p.work], *p, p.end - std::mem::replace(&mut start, p.end)))
     }
@@ -86,6 +89,6 @@ impl Round {
         let mut left: Vec<Vec<u32>> = vec![Vec::new(); self.works.len()];
         self.items.iter().for_each(|p| left[p.work].push(p.index));
         let works = self.works.into_iter().zip(left).rev().filter(|(_, left)| !left.is_empty());
-        works.map(|(work, left)| Work { selection: Selection::Some(left.into()), ..work })
+        works.map(|(work, left)| part(&work, left))
     }
 }

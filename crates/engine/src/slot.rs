@@ -13,7 +13,7 @@ use crate::probation::Probation;
 use crate::queue::{Queue, Sender, Work};
 use crate::reject::{self, Original};
 use crate::route::{Port, Router};
-use crate::status::Standing;
+use crate::status::{Made, Standing};
 use crate::supervise::{BackOff, contained};
 
 /// A filter's place on its worker: its queue, the instance that runs now, and what supervision
@@ -84,7 +84,10 @@ impl Slot {
     /// # Errors
     /// Why the filter cannot be built.
     pub fn new(seed: SlotSeed) -> Result<Slot, String> {
-        let saved = seed.state.as_ref().and_then(|s| s.filter(&seed.filter.id)).unwrap_or_default();
+        let saved = match &seed.state {
+            Some(state) => state.state(&seed.filter.id).unwrap_or_default(),
+            None => seed.standing.shared.kept(),
+        };
         let port = Port::new(seed.router.clone(), seed.filter.id.clone());
         let clock = Clock::real();
         let saved_at = clock.steady();
@@ -115,7 +118,7 @@ impl Slot {
         if let Err(why) = instance.restore(&self.saved) {
             log::warn!(target: &self.seed.filter.id, "starts without its saved state: {why}");
         }
-        self.seed.standing.shared.set_files(instance.files());
+        self.seed.standing.shared.set_files(Made::Own, instance.files());
         self.seed.standing.shared.set_state("running");
         instance.report(&self.seed.standing);
         self.live = Some(instance);
@@ -371,7 +374,15 @@ impl Slot {
             && self.kept != digest(&self.saved)
         {
             self.kept = digest(&self.saved);
-            state.save_filter(&self.seed.filter.id, &self.saved);
+            state.save_state(&self.seed.filter.id, &self.saved);
+        }
+    }
+
+    /// Saves the state for a filter of this name that may come back, even without a state directory.
+    pub fn leave(&mut self) {
+        self.save();
+        if self.seed.state.is_none() {
+            self.seed.standing.shared.keep(self.saved.clone());
         }
     }
 

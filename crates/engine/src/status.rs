@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -14,9 +15,19 @@ pub(crate) struct Shared {
 struct Inner {
     state: String,
     error: Option<String>,
-    gauges: Vec<Gauge>,
-    /// Files it was made of, with a hash of their content.
-    files: Vec<(PathBuf, u64)>,
+    /// Its own (without a name) and those of its codecs.
+    gauges: BTreeMap<String, Vec<Gauge>>,
+    /// Files it was made of, with a hash of their content, and those of its codecs.
+    files: [Vec<(PathBuf, u64)>; 2],
+    /// What its scripts saved last.
+    kept: Vec<u8>,
+}
+
+/// Whose files: the plugin's own, or those of the codecs that serve it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Made {
+    Own,
+    Codecs,
 }
 
 impl Shared {
@@ -33,23 +44,41 @@ impl Shared {
         self.with(|i| i.error = Some(error.into()));
     }
 
-    pub fn set_gauges(&self, gauges: Vec<Gauge>) {
+    pub fn set_gauges(&self, gauges: BTreeMap<String, Vec<Gauge>>) {
         self.with(|i| i.gauges = gauges);
     }
 
-    pub fn set_files(&self, files: Vec<(PathBuf, u64)>) {
-        self.with(|i| i.files = files);
+    pub fn set_files(&self, whose: Made, files: Vec<(PathBuf, u64)>) {
+        self.with(|i| i.files[whose as usize] = files);
+    }
+
+    pub fn files_of(&self, whose: Made) -> Vec<(PathBuf, u64)> {
+        self.with(|i| i.files[whose as usize].clone())
     }
 
     pub fn files(&self) -> Vec<(PathBuf, u64)> {
-        self.with(|i| i.files.clone())
+        self.with(|i| i.files.concat())
+    }
+
+    /// The plugin is gone: changes of its files concern nobody.
+    pub fn forget_files(&self) {
+        self.with(|i| i.files = Default::default());
+    }
+
+    /// Keeps what the plugin's scripts saved, for its successor.
+    pub fn keep(&self, state: Vec<u8>) {
+        self.with(|i| i.kept = state);
+    }
+
+    pub fn kept(&self) -> Vec<u8> {
+        self.with(|i| i.kept.clone())
     }
 
     pub fn error(&self) -> Option<String> {
         self.with(|i| i.error.clone())
     }
 
-    fn read(&self) -> (String, Option<String>, Vec<Gauge>) {
+    fn read(&self) -> (String, Option<String>, BTreeMap<String, Vec<Gauge>>) {
         self.with(|i| (i.state.clone(), i.error.clone(), i.gauges.clone()))
     }
 }
@@ -67,7 +96,8 @@ pub struct PluginStatus {
     pub counters: Vec<(&'static str, u64)>,
     /// Messages and bytes that wait for it.
     pub waiting: (usize, usize),
-    pub gauges: Vec<Gauge>,
+    /// Its limits, and those of its codecs under their names (`decoder.nginx`; its own have none).
+    pub gauges: Vec<(String, Gauge)>,
 }
 
 /// The running system as it stands.
@@ -81,6 +111,7 @@ pub struct Status {
 impl PluginStatus {
     pub(crate) fn new(id: &str, kind: &'static str, shared: &Shared, meter: &Meter, waiting: (usize, usize)) -> PluginStatus {
         let (state, last_error, gauges) = shared.read();
+        let gauges = gauges.into_iter().flat_map(|(part, list)| list.into_iter().map(move |g| (part.clone(), g))).collect();
         PluginStatus { id: id.to_string(), kind, state, last_error, counters: meter.read(), waiting, gauges }
     }
 
@@ -90,7 +121,7 @@ impl PluginStatus {
 
     fn json(&self) -> Value {
         let counters: serde_json::Map<String, Value> = self.counters.iter().map(|(k, v)| (k.to_string(), json!(v))).collect();
-        let gauge = |g: &Gauge| json!({"limit": g.name, "unit": g.unit, "current": g.current, "max": g.max, "cap": g.cap});
+        let gauge = |(part, g): &(String, Gauge)| json!({"part": part, "limit": g.name, "unit": g.unit, "current": g.current, "max": g.max, "cap": g.cap});
         json!({
             "id": self.id, "type": self.kind, "state": self.state, "last_error": self.last_error, "counters": counters,
             "waiting_messages": self.waiting.0, "waiting_bytes": self.waiting.1, "limits": self.gauges.iter().map(gauge).collect::<Vec<_>>(),

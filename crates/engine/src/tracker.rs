@@ -36,9 +36,24 @@ struct Inner {
 
 struct Entry {
     /// How far it covers each stream.
-    spans: BTreeMap<String, u64>,
+    spans: BTreeMap<String, Reached>,
     bytes: usize,
     settled: Option<Outcome>,
+}
+
+/// A position, and the last note on the way there.
+struct Reached {
+    to: u64,
+    note: Option<String>,
+}
+
+impl Reached {
+    fn apply(self, checkpoint: &mut Checkpoint) {
+        checkpoint.position = self.to;
+        if let Some(note) = self.note {
+            checkpoint.note = note;
+        }
+    }
 }
 
 impl Tracker {
@@ -67,7 +82,7 @@ impl Tracker {
         std::mem::take(&mut t.dirty).then(|| t.accepted.values().cloned().collect())
     }
 
-    pub fn open(&self, stream: StreamId, checkpoint: Checkpoint) {
+    pub fn open(&self, stream: StreamId, mut checkpoint: Checkpoint) {
         let mut t = self.lock();
         t.keys.insert(stream, checkpoint.key.clone());
         if checkpoint.key.is_empty() {
@@ -77,12 +92,16 @@ impl Tracker {
         let goes_on = t.sent.get(&checkpoint.key).filter(same).is_some_and(|sent| sent.position <= checkpoint.position);
         if !goes_on {
             // Known from the first byte on, so that a restart does not take the stream for a new one.
-            let accepted =
-                t.accepted.get(&checkpoint.key).filter(same).map_or(checkpoint.position, |a| a.position.min(checkpoint.position));
+            let before = t.accepted.get(&checkpoint.key).filter(same);
+            let position = before.map_or(checkpoint.position, |a| a.position.min(checkpoint.position));
+            let note = before.map(|a| a.note.clone()).unwrap_or_default();
             t.strip(&checkpoint.key);
-            t.accepted.insert(checkpoint.key.clone(), Checkpoint { position: accepted, ..checkpoint.clone() });
+            t.accepted.insert(checkpoint.key.clone(), Checkpoint { position, note, ..checkpoint.clone() });
             t.dirty = true;
             let _ = self.news.try_send(());
+        }
+        if let Some(sent) = t.sent.get(&checkpoint.key).filter(same) {
+            checkpoint.note = sent.note.clone();
         }
         t.sent.insert(checkpoint.key.clone(), checkpoint);
     }
@@ -92,7 +111,7 @@ impl Tracker {
         let Some(old) = t.keys.insert(stream, key.to_string()) else { return };
         let rename = |map: &mut BTreeMap<String, Checkpoint>| {
             if let Some(known) = map.remove(&old) {
-                map.insert(key.to_string(), Checkpoint { key: key.to_string(), identity: identity.to_string(), position: known.position });
+                map.insert(key.to_string(), Checkpoint { key: key.to_string(), identity: identity.to_string(), ..known });
             }
         };
         rename(&mut t.sent);
@@ -128,15 +147,21 @@ impl Tracker {
         self.lock().keys.remove(&stream);
     }
 
-    /// A ticket for a batch that covers these spans.
-    pub fn ticket(self: &Arc<Tracker>, spans: &[Span], bytes: usize) -> Ticket {
+    /// A ticket for a batch that covers these spans, with what was noted of streams.
+    pub fn ticket(self: &Arc<Tracker>, spans: &[Span], notes: &mut BTreeMap<StreamId, String>, bytes: usize) -> Ticket {
         let mut guard = self.lock();
         let t = &mut *guard;
-        let spans: BTreeMap<String, u64> =
-            spans.iter().filter_map(|s| Some((t.keys.get(&s.stream).filter(|k| !k.is_empty())?.clone(), s.to))).collect();
-        for (key, to) in &spans {
-            t.sent.entry(key.clone()).and_modify(|c| c.position = *to);
+        let mut reached: BTreeMap<String, Reached> = BTreeMap::new();
+        for span in spans {
+            let Some(key) = t.keys.get(&span.stream).filter(|k| !k.is_empty()) else { continue };
+            let note = notes.remove(&span.stream).or_else(|| reached.remove(key).and_then(|r| r.note));
+            if let Some(sent) = t.sent.get_mut(key) {
+                Reached { to: span.to, note: note.clone() }.apply(sent);
+            }
+            reached.insert(key.clone(), Reached { to: span.to, note });
         }
+        notes.clear();
+        let spans = reached;
         let sequence = t.next;
         t.next += 1;
         t.in_flight.insert(sequence, Entry { spans, bytes, settled: None });
@@ -175,8 +200,8 @@ impl Inner {
             let entry = first.remove();
             self.halted |= entry.settled == Some(Outcome::Abandoned);
             if !self.halted {
-                for (key, to) in entry.spans {
-                    self.accepted.entry(key).and_modify(|c| c.position = to);
+                for (key, reached) in entry.spans {
+                    self.accepted.entry(key).and_modify(|c| reached.apply(c));
                     self.dirty = true;
                 }
             }
@@ -196,7 +221,10 @@ impl Inner {
         let (first, rest) = (before.unwrap_or(sequence), [before.map(|_| sequence), after]);
         for later in rest.into_iter().flatten().filter_map(|n| self.in_flight.remove(&n)).collect::<Vec<_>>() {
             if let Some(entry) = self.in_flight.get_mut(&first) {
-                entry.spans.extend(later.spans);
+                for (key, mut reached) in later.spans {
+                    reached.note = reached.note.or_else(|| entry.spans.remove(&key).and_then(|r| r.note));
+                    entry.spans.insert(key, reached);
+                }
             }
         }
     }
@@ -215,13 +243,21 @@ mod tests {
 
     fn tracker() -> Arc<Tracker> {
         let t = Arc::new(Tracker::new(Vec::new(), crossbeam_channel::bounded(1).0));
-        t.open(1, Checkpoint { key: "a".into(), identity: "x".into(), position: 0 });
+        t.open(1, Checkpoint { key: "a".into(), identity: "x".into(), ..Checkpoint::default() });
         t.accepted_if_changed();
         t
     }
 
     fn span(to: u64) -> [Span; 1] {
         [Span { stream: 1, from: 0, to }]
+    }
+
+    fn ticket(t: &Arc<Tracker>, spans: &[Span], bytes: usize) -> Ticket {
+        t.ticket(spans, &mut BTreeMap::new(), bytes)
+    }
+
+    fn noted(t: &Arc<Tracker>, to: u64, note: &str) -> Ticket {
+        t.ticket(&span(to), &mut BTreeMap::from([(1, note.to_string())]), 1)
     }
 
     fn position(t: &Tracker) -> Option<u64> {
@@ -231,7 +267,7 @@ mod tests {
     #[test]
     fn a_checkpoint_waits_for_every_earlier_batch() {
         let t = tracker();
-        let (first, second) = (t.ticket(&span(10), 1), t.ticket(&span(20), 1));
+        let (first, second) = (ticket(&t, &span(10), 1), ticket(&t, &span(20), 1));
         drop(second);
         assert_eq!(position(&t), None);
         assert_eq!(t.sent()[0].position, 20);
@@ -243,7 +279,7 @@ mod tests {
     #[test]
     fn an_abandoned_batch_halts_the_checkpoint() {
         let t = tracker();
-        let (first, second) = (t.ticket(&span(10), 1), t.ticket(&span(20), 1));
+        let (first, second) = (ticket(&t, &span(10), 1), ticket(&t, &span(20), 1));
         first.abandon();
         drop(first);
         drop(second);
@@ -253,7 +289,7 @@ mod tests {
     #[test]
     fn a_truncated_stream_does_not_take_old_positions_for_new_ones() {
         let t = tracker();
-        let old = t.ticket(&span(1000), 1);
+        let old = ticket(&t, &span(1000), 1);
         t.seek(1, 0);
         drop(old);
         assert_eq!(position(&t), Some(0));
@@ -261,10 +297,10 @@ mod tests {
 
     #[test]
     fn a_new_stream_of_the_same_name_does_not_inherit_what_is_on_its_way() {
-        let fresh = Checkpoint { key: "a".into(), identity: "y".into(), position: 0 };
+        let fresh = Checkpoint { key: "a".into(), identity: "y".into(), ..Checkpoint::default() };
         for forget in [false, true] {
             let t = tracker();
-            let old = t.ticket(&span(1000), 1);
+            let old = ticket(&t, &span(1000), 1);
             if forget {
                 t.forget("a");
             }
@@ -277,9 +313,9 @@ mod tests {
     #[test]
     fn a_stuck_batch_holds_the_checkpoint_but_neither_memory_nor_the_window() {
         let t = tracker();
-        let stuck = t.ticket(&span(1), 10);
-        let later: Vec<_> = (2..100).map(|to| t.ticket(&span(to), 1000)).collect();
-        for ticket in later.into_iter().rev().step_by(2).chain([t.ticket(&span(100), 1000)]) {
+        let stuck = ticket(&t, &span(1), 10);
+        let later: Vec<_> = (2..100).map(|to| ticket(&t, &span(to), 1000)).collect();
+        for ticket in later.into_iter().rev().step_by(2).chain([ticket(&t, &span(100), 1000)]) {
             drop(ticket);
         }
         assert_eq!(t.lock().in_flight.len(), 2);
@@ -287,5 +323,22 @@ mod tests {
         assert_eq!(position(&t), None);
         drop(stuck);
         assert_eq!((position(&t), t.settled()), (Some(100), true));
+    }
+
+    #[test]
+    fn a_note_goes_with_its_position_and_no_further() {
+        let t = tracker();
+        let (first, second, third) = (noted(&t, 1, "one"), noted(&t, 2, "two"), ticket(&t, &span(3), 1));
+        assert_eq!(t.sent()[0].note, "two");
+        drop(second);
+        drop(third);
+        assert_eq!(t.accepted_if_changed(), None);
+        drop(first);
+        let accepted = t.accepted_if_changed().unwrap().remove(0);
+        assert_eq!((accepted.position, accepted.note.as_str()), (3, "two"));
+        // The stream is opened again by the input's next instance.
+        t.open(2, Checkpoint { note: String::new(), ..accepted });
+        assert_eq!(t.sent()[0].note, "two");
+        assert_eq!(t.accepted_if_changed(), None);
     }
 }

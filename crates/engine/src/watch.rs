@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 /// Hash of a file's content; one value for every file that cannot be read. What decides whether a
@@ -36,6 +36,7 @@ pub struct Watch {
     watcher: RecommendedWatcher,
     directories: BTreeSet<PathBuf>,
     files: Arc<Mutex<HashSet<PathBuf>>>,
+    sender: Sender<()>,
     changed: Receiver<()>,
 }
 
@@ -45,9 +46,9 @@ impl Watch {
     pub fn new() -> Result<Watch, String> {
         let (sender, changed) = bounded(1);
         let files: Arc<Mutex<HashSet<PathBuf>>> = Arc::default();
-        let known = files.clone();
-        let watcher = notify::recommended_watcher(move |event| notice(event, &known, &sender)).map_err(|e| reason(&e))?;
-        Ok(Watch { watcher, directories: BTreeSet::new(), files, changed })
+        let (known, told) = (files.clone(), sender.clone());
+        let watcher = notify::recommended_watcher(move |event| notice(event, &known, &told)).map_err(|e| reason(&e))?;
+        Ok(Watch { watcher, directories: BTreeSet::new(), files, sender, changed })
     }
 
     /// Fires when one of the files, or a `.toml` or `.lua` beside them, may have changed.
@@ -55,14 +56,18 @@ impl Watch {
         &self.changed
     }
 
-    /// Watches these files from now on, and no others.
+    /// Watches these files and what happens in these directories from now on, and nothing else.
     ///
     /// # Errors
     /// The directories that cannot be watched, and why.
-    pub fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) -> Result<(), String> {
-        let files: HashSet<PathBuf> = files.into_iter().collect();
+    pub fn set(&mut self, files: impl IntoIterator<Item = PathBuf>, whole: impl IntoIterator<Item = PathBuf>) -> Result<(), String> {
+        let mut files: HashSet<PathBuf> = files.into_iter().collect();
+        let whole: BTreeSet<PathBuf> = whole.into_iter().collect();
+        // One that is not there yet is noticed when it comes.
+        files.extend(whole.iter().cloned());
         let parent = |f: &PathBuf| f.parent().map(|p| if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_path_buf() });
         let mut directories: BTreeSet<PathBuf> = files.iter().filter_map(parent).collect();
+        directories.extend(whole.into_iter().filter(|d| d.is_dir()));
         *self.files.lock().unwrap_or_else(|p| p.into_inner()) = files;
         for gone in self.directories.difference(&directories) {
             let _ = self.watcher.unwatch(gone);
@@ -74,6 +79,10 @@ impl Watch {
             let watched = if known { Ok(()) } else { self.watcher.watch(directory, RecursiveMode::NonRecursive) };
             watched.map_err(|e| failed.push(format!("{}: {}", directory.display(), reason(&e)))).is_ok()
         });
+        if directories.iter().any(|d| !self.directories.contains(d)) {
+            // Something may have changed in it before it was watched.
+            let _ = self.sender.try_send(());
+        }
         self.directories = directories;
         if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }
@@ -93,6 +102,7 @@ fn notice(event: notify::Result<Event>, known: &Mutex<HashSet<PathBuf>>, changed
         event.kind,
         EventKind::Access(AccessKind::Close(AccessMode::Write))
             | EventKind::Modify(notify::event::ModifyKind::Name(_))
+            | EventKind::Create(CreateKind::Folder)
             | EventKind::Remove(_)
     );
     if !complete {

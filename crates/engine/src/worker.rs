@@ -231,7 +231,7 @@ impl Pool {
                 if let Some(mut slot) = self.slots.remove(&slot) {
                     work_off(&mut slot);
                     guarded(&mut slot, |s| s.tick(true));
-                    guarded(&mut slot, Slot::save);
+                    guarded(&mut slot, Slot::leave);
                     slot.seed.queue.close();
                     slot.live.take().into_iter().for_each(Instance::let_go);
                 }

@@ -7,4 +7,13 @@ pub mod statsd_aggregate;
 
 use plugin::Kind;
 
-pub const KINDS: &[&Kind] = &[&count::KIND, &lua::filter::KIND, &lua::transform::KIND, &statsd_aggregate::KIND];
+pub const KINDS: &[&Kind] = &[
+    &count::KIND,
+    &lua::decoder::KIND,
+    &lua::encoder::KIND,
+    &lua::filter::KIND,
+    &lua::input::KIND,
+    &lua::output::KIND,
+    &lua::transform::KIND,
+    &statsd_aggregate::KIND,
+];

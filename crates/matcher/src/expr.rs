@@ -1,5 +1,5 @@
 use crate::number::Number;
-use crate::pattern::Pattern;
+use crate::search::Search;
 use crate::subject::Subject;
 use message::{Header, MessageRef, Value};
 use std::cmp::Ordering;
@@ -30,8 +30,8 @@ pub(crate) enum Check {
     Number(Compare, Number),
     /// `== TRUE` and `!= FALSE`, or the contrary.
     Bool(bool),
-    Matches(Pattern),
-    NotMatches(Pattern),
+    Matches(Search),
+    NotMatches(Search),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +89,16 @@ impl Expr {
             Expr::All(list) => fold_list(list, true),
             Expr::Any(list) => fold_list(list, false),
             other => other,
+        }
+    }
+
+    /// See [`crate::Matcher::given_up`].
+    pub(crate) fn given_up(&self) -> u64 {
+        match self {
+            Expr::Test(Test { check: Check::Matches(search) | Check::NotMatches(search), .. }) => search.given_up(),
+            Expr::Const(_) | Expr::Test(_) => 0,
+            Expr::Not(inner) => inner.given_up(),
+            Expr::All(list) | Expr::Any(list) => list.iter().map(Expr::given_up).sum(),
         }
     }
 

@@ -18,6 +18,8 @@ pub(crate) enum Token {
     And,
     Or,
     Not,
+    /// Behind a string: find it as it stands.
+    Percent,
     Open,
     Close,
     End,
@@ -31,7 +33,7 @@ pub(crate) struct Lexeme {
 }
 
 /// Longer ones before those they begin with.
-const SYMBOLS: [(&str, Token); 13] = [
+const SYMBOLS: [(&str, Token); 14] = [
     ("==", Token::Compare(Compare::Equal)),
     ("!=", Token::Compare(Compare::NotEqual)),
     ("<=", Token::Compare(Compare::LessOrEqual)),
@@ -43,9 +45,27 @@ const SYMBOLS: [(&str, Token); 13] = [
     ("&&", Token::And),
     ("||", Token::Or),
     ("!", Token::Not),
+    ("%", Token::Percent),
     ("(", Token::Open),
     (")", Token::Close),
 ];
+
+/// Where byte `n` of what a string or regex stands for is, from the beginning of its spelling `'…'`.
+pub(crate) fn unescaped_offset(spelling: &str, n: usize) -> usize {
+    let quote = spelling.chars().next().unwrap_or('\'');
+    let mut stands_for = 0;
+    let mut chars = spelling.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if stands_for >= n {
+            return at;
+        }
+        if c == '\\' && chars.peek().is_some_and(|(_, next)| *next == quote) {
+            chars.next();
+        }
+        stands_for += c.len_utf8();
+    }
+    spelling.len()
+}
 
 /// Reads tokens off a text.
 pub(crate) struct Lexer<'t> {

@@ -6,12 +6,13 @@
 //! expression := all { '||' all }            all  := term { '&&' term }
 //! term       := '(' expression ')' | '!' '(' expression ')' | 'TRUE' | 'FALSE' | test
 //! test       := TEXT compare string         TEXT   := Uuid Type Logger Payload EnvVersion Hostname
-//!             | TEXT match regex            NUMBER := Timestamp Severity Pid
+//!             | TEXT match search           NUMBER := Timestamp Severity Pid
 //!             | NUMBER compare number       compare := == != < <= > >=
 //!             | Timestamp compare string    match   := =~ !~          (string: an RFC 3339 time)
 //!             | header (== | !=) NIL        (any header but Uuid and Timestamp, which are always set)
-//!             | FIELD compare (string | number) | FIELD match regex
+//!             | FIELD compare (string | number) | FIELD match search
 //!             | FIELD (== | !=) (TRUE | FALSE | NIL)
+//! search     := regex | string [ '%' ]      (string: a Lua pattern; with '%' behind it plain text)
 //! FIELD      := 'Fields[' name ']' [ '[' field ']' [ '[' array ']' ] ]     (indices count from 0)
 //! ```
 //!
@@ -20,6 +21,10 @@
 //!   stands for itself, so that `'\n'` is two characters and `'\\'` two backslashes.
 //! * A regex is `/…/`, with `\/` for a slash, in the syntax of the `regex` crate, not anchored.
 //!   Text that is not UTF-8 can be searched too.
+//! * A string behind `=~` or `!~` is a Lua pattern, as in Hindsight: `'^%d+ms$'`. With `%` behind it,
+//!   or with none of `^$*+?.[%-` in it, it is found as it stands. Captures mean nothing. A pattern that is malformed does not
+//!   compile (in Hindsight it never matches). One that takes more than [`PATTERN_STEPS`] on some
+//!   text counts as no match there (so that `!~` holds), and [`Matcher::given_up`] counts it.
 //! * A number may have a sign, a fraction and an exponent: `-1`, `.5`, `07`, `1e9`.
 //!
 //! What holds when:
@@ -54,7 +59,7 @@ mod index;
 mod lexer;
 mod number;
 mod parser;
-mod pattern;
+mod search;
 mod show;
 mod subject;
 mod suggest;
@@ -62,6 +67,7 @@ mod time;
 
 pub use error::SyntaxError;
 pub use index::{Index, Selected};
+pub use search::PATTERN_STEPS;
 
 use expr::Expr;
 use message::MessageRef;
@@ -118,6 +124,11 @@ impl Matcher {
     /// ask for them: a consumer of everything, `TRUE`, must not find them among its data.
     pub fn names_type(&self, type_: &str) -> bool {
         self.0.expr.names_type(type_, true)
+    }
+
+    /// How often a Lua pattern of the expression took more than [`PATTERN_STEPS`] and was given up.
+    pub fn given_up(&self) -> u64 {
+        self.0.expr.given_up()
     }
 
     pub(crate) fn expr(&self) -> &Expr {

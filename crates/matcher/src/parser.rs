@@ -1,7 +1,7 @@
 use crate::error::{SyntaxError, excerpt};
 use crate::expr::{Check, Compare, Expr, Test};
-use crate::lexer::{Lexeme, Lexer, Token};
-use crate::pattern::Pattern;
+use crate::lexer::{Lexeme, Lexer, Token, unescaped_offset};
+use crate::search::Search;
 use crate::subject::Subject;
 use crate::{MAX_DEPTH, MAX_LENGTH, MAX_TESTS, suggest, time};
 use message::Header;
@@ -155,8 +155,8 @@ impl<'t> Parser<'t> {
             }
             Token::Match | Token::NoMatch if subject.is_text() => {
                 let negative = self.advance()?.token == Token::NoMatch;
-                let pattern = self.pattern()?;
-                if negative { Check::NotMatches(pattern) } else { Check::Matches(pattern) }
+                let search = self.search()?;
+                if negative { Check::NotMatches(search) } else { Check::Matches(search) }
             }
             Token::Match | Token::NoMatch => {
                 let help = format!("`{subject}` is a number, which a regular expression cannot match");
@@ -218,20 +218,29 @@ impl<'t> Parser<'t> {
     }
 
     /// The right side of `=~` or `!~`.
-    fn pattern(&mut self) -> Result<Pattern, SyntaxError> {
-        let source = match &self.next.token {
-            Token::Regex(source) => source.clone(),
-            token => {
-                let error = self.unexpected("a regular expression between slashes, such as /foo/");
-                let quoted = matches!(token, Token::Text(_));
-                return Err(if quoted { error.help("a Lua pattern in quotes is not understood") } else { error });
+    fn search(&mut self) -> Result<Search, SyntaxError> {
+        match self.next.token.clone() {
+            Token::Regex(source) => {
+                let search = Search::regex(&source).map_err(|why| self.unexpected("a valid regular expression").help(why))?;
+                self.advance()?;
+                Ok(search)
             }
-        };
-        let pattern = Pattern::new(&source).map_err(|why| {
-            let error = self.unexpected("a valid regular expression");
-            error.help(why)
-        })?;
-        self.advance()?;
-        Ok(pattern)
+            Token::Text(source) => {
+                let string = self.advance()?;
+                match self.take(Token::Percent)? {
+                    true => Ok(Search::literal(&source)),
+                    false => Search::lua(&source).map_err(|invalid| self.invalid(&string.at, &invalid)),
+                }
+            }
+            _ => Err(self.unexpected("a regular expression between slashes, such as /foo/, or a Lua pattern in quotes")),
+        }
+    }
+
+    /// What is wrong with the Lua pattern of the string that stands there.
+    fn invalid(&self, string: &Range<usize>, invalid: &pattern::Invalid) -> SyntaxError {
+        let start = string.start + unescaped_offset(&self.text[string.clone()], invalid.at);
+        let at = start..string.end.max(start);
+        let error = self.error(&at, excerpt(&self.text[at.clone()]), "a valid Lua pattern");
+        error.help(format!("{invalid}; `%` behind the closing quote finds the text as it stands"))
     }
 }

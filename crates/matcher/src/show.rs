@@ -1,4 +1,5 @@
 use crate::expr::{Check, Compare, Expr, Test};
+use crate::search::{Kind, Search};
 use std::fmt::{Display, Formatter, Result};
 
 impl Display for Expr {
@@ -39,8 +40,21 @@ impl Display for Test {
             }
             Check::Number(compare, number) => write!(f, " {compare} {number}"),
             Check::Bool(value) => write!(f, " == {}", if *value { "TRUE" } else { "FALSE" }),
-            Check::Matches(pattern) => write!(f, " =~ /{}/", pattern.source.replace('/', r"\/")),
-            Check::NotMatches(pattern) => write!(f, " !~ /{}/", pattern.source.replace('/', r"\/")),
+            Check::Matches(search) => write!(f, " =~ {search}"),
+            Check::NotMatches(search) => write!(f, " !~ {search}"),
+        }
+    }
+}
+
+impl Display for Search {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.kind {
+            Kind::Regex => write!(f, "/{}/", self.source.replace('/', r"\/")),
+            Kind::Lua => quoted(f, &self.source),
+            Kind::Literal => {
+                quoted(f, &self.source)?;
+                f.write_str("%")
+            }
         }
     }
 }

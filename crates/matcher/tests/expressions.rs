@@ -318,8 +318,14 @@ fn malformed_ones() {
         "Type =~ /a",
         "Type =~ /a(/",
         "Type =~ /a/i",
-        "Type =~ '^a'",
-        "Type !~ \"a\"%",
+        "Type =~ 'a'%%",
+        "Type =~ /a/%",
+        "Type == 'a'%",
+        "Type =~ '[T'",
+        "Type =~ 'T%'",
+        "Type =~ '%b('",
+        "Type =~ '(.-'",
+        "Fields[foo] !~ 'a%2.'",
         "Type == 'a",
         "Type == 'a\\'",
         "Type == \"a'",
@@ -394,9 +400,14 @@ fn error_texts() {
         ("(TRUE || FALSE", "position 15: found the end, expected `&&`, `||` or `)`; the `(` at position 1 is not closed"),
         ("Type = 'a'", "position 6: found `=`, expected one of == != < <= > >= =~ !~; equality is written `==`"),
         (
-            "Type =~ '^a'",
-            "position 9: found `'^a'`, expected a regular expression between slashes, such as /foo/; a Lua pattern in quotes is not understood",
+            "Type =~ 'TEST[a-'",
+            "position 14: found `[a-'`, expected a valid Lua pattern; malformed pattern (missing ']'); `%` behind the closing quote finds the text as it stands",
         ),
+        (
+            "Type =~ 'ü\\'.%9'",
+            "position 14: found `%9'`, expected a valid Lua pattern; invalid capture index %9; `%` behind the closing quote finds the text as it stands",
+        ),
+        ("Type =~ 5", "position 9: found `5`, expected a regular expression between slashes, such as /foo/, or a Lua pattern in quotes"),
         ("Type =~ /a(/", "position 9: found `/a(/`, expected a valid regular expression; unclosed group"),
         ("Severity == 5-3", "position 13: found `5-3`, expected a number such as 5, -0.5 or 1e9"),
         ("Severity == '5'", "position 13: found `'5'`, expected a number or NIL"),
@@ -436,6 +447,66 @@ fn limits_are_errors() {
     assert!(Matcher::parse(r"Type =~ /(\w{100}){100}/").is_err());
 }
 
+/// As in Hindsight, with its own examples.
+#[test]
+fn lua_patterns() {
+    check(
+        0,
+        true,
+        &[
+            "Type =~ 'TEST'",
+            "Type =~ '^[Tt]EST'",
+            "Type =~ '^TEST$'",
+            "Type =~ '^%u+$' && Severity == 6",
+            "Type !~ 'test'",
+            "Type !~ '^test'\n && Logger =~ \"%a+Spec\"",
+            "Payload =~ '^Test'",
+            "Payload =~ 'item$'",
+            "Payload =~ 'Payload: .+ it'",
+            "Payload =~ 'P%a+:'",
+            "Payload =~ 'd: '%",
+            "Payload =~ 'T.+%f[%a]item'",
+            "Payload =~ '(T%w-) (%w+)'",
+            "Payload !~ '.*'%",
+            "Hostname =~ '^host/%l$'",
+            "Uuid =~ '^%x+-%x%x%x%x-'",
+            "Fields[foo] =~ '^b.r$'",
+            "Fields[foo][1] =~ 'seco?nd?'",
+            "Fields[quote] =~ \"it's a \\ %b\\\"\\\"\"",
+            "Fields[bytes] =~ '^%zdata'",
+            "Fields[invalid] =~ '^..%s'",
+            "Fields[empty] =~ ''",
+        ],
+    );
+    check(
+        0,
+        false,
+        &[
+            "Type =~ '^EST'",
+            "Type =~ 'T.ST'%",
+            "Type =~ 'TE(ST)'",
+            "Payload =~ 'unique-item'%",
+            "Fields[number] =~ '64'",
+            "Fields[number] !~ 'x'",
+            "Fields[missing] =~ '.'",
+            "Fields[missing] !~ '.'",
+            "Fields[yes] =~ '.'",
+        ],
+    );
+    check(1, true, &["Type =~ '^$'", "Type !~ '.'", "Payload =~ ''"]);
+}
+
+#[test]
+fn a_pattern_that_takes_too_long_is_no_match_and_is_counted() {
+    let mut builder = BatchBuilder::default();
+    builder.add().set_payload(&b"a".repeat(5000));
+    let batch = builder.finish();
+    let matcher = Matcher::parse("Payload =~ '.-.-.-b' || Payload !~ '.-.-.-b'").unwrap();
+    assert!(matcher.matches(batch.get(0)), "given up is no match, so that !~ holds");
+    assert_eq!(matcher.given_up(), 2);
+    assert_eq!(Matcher::parse("TRUE").unwrap().given_up(), 0);
+}
+
 #[test]
 fn shown_as_understood() {
     for (text, shown) in [
@@ -463,6 +534,8 @@ fn who_names_a_type() {
         "Severity < 3 && (Fields[x] == 1 || Type == 'nilometer.reject')",
         "Type =~ /^nilometer\\./",
         "Type =~ /reject$/",
+        "Type =~ '^nilometer%.rej'",
+        "Type =~ 'reject'%",
         "!(Type != 'nilometer.reject')",
         "!(!(Type =~ /reject/))",
     ] {
@@ -476,6 +549,7 @@ fn who_names_a_type() {
         "Type >= 'nilometer.reject'",
         "Type =~ /./",
         "Type =~ /.*/",
+        "Type =~ '.'",
         "Type !~ /nginx/",
         "!(Type == 'nilometer.reject')",
         "FALSE && Type == 'nilometer.reject'",

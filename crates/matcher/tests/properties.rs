@@ -44,6 +44,8 @@ impl Tree {
         match self {
             Tree::Const(value) => value.to_string().to_uppercase(),
             Tree::Type("=~", text) => format!("Type =~ /^{text}$/"),
+            Tree::Type("=~'", text) => format!("Type =~ '^{text}$'"),
+            Tree::Type("=~.", text) => format!("Type =~ '^{text}.'"),
             Tree::Type(op, text) => format!("Type {op} '{text}'"),
             Tree::Severity(op, n) => format!("Severity{op}{n}"),
             Tree::Field(name, op, Literal::Text(text)) => format!("Fields[{name}] {op} \"{text}\""),
@@ -59,7 +61,8 @@ impl Tree {
     fn holds(&self, m: MessageRef<'_>) -> bool {
         match self {
             Tree::Const(value) => *value,
-            Tree::Type("=~", text) => m.type_() == text.as_bytes(),
+            Tree::Type("=~" | "=~'", text) => m.type_() == text.as_bytes(),
+            Tree::Type("=~.", text) => m.type_().strip_prefix(text.as_bytes()).is_some_and(|rest| !rest.is_empty()),
             Tree::Type(op, text) => compare(op, m.type_(), text.as_bytes()),
             Tree::Severity(op, n) => compare(op, &m.severity(), n),
             Tree::Field(name, op, literal) => match (m.value(name.as_bytes(), 0, 0), literal) {
@@ -83,7 +86,7 @@ fn trees() -> impl Strategy<Value = Tree> {
     let number = select(vec![-1.5, -1.0, 0.0, 1.0, 2.0, 1e300]);
     let leaf = prop_oneof![
         1 => any::<bool>().prop_map(Tree::Const),
-        4 => (select(vec!["==", "==", "=~", "!=", "<"]), select(TEXTS.to_vec())).prop_map(|(op, text)| Tree::Type(op, text)),
+        4 => (select(vec!["==", "==", "=~", "=~'", "=~.", "!=", "<"]), select(TEXTS.to_vec())).prop_map(|(op, text)| Tree::Type(op, text)),
         2 => (op(), 5..8).prop_map(|(op, n)| Tree::Severity(op, n)),
         3 => (select(NAMES.to_vec()), op(), select(TEXTS.to_vec())).prop_map(|(name, op, t)| Tree::Field(name, op, Literal::Text(t))),
         3 => (select(NAMES.to_vec()), op(), number).prop_map(|(name, op, n)| Tree::Field(name, op, Literal::Number(n))),
@@ -198,7 +201,7 @@ proptest! {
     #[test]
     fn no_heap_of_tokens_makes_the_parser_panic(tokens in vec(select(vec![
         "Type", "Timestamp", "Pid", "Fields[a]", "Fields[", "Fields[ü][1]", "[", "==", "!=", "=~", "!~", "<", "!", "(", ")", "&&", "||", "'a'", "'", "\"",
-        "\\", "/a/", "/", "/(/", "1", "-1.5e3", ".", "TRUE", "NIL", "x", "'2015-04-11T17:30:26Z'", " ", "\n", "é",
+        "\\", "%", "/a/", "/", "/(/", "1", "-1.5e3", ".", "TRUE", "NIL", "x", "'2015-04-11T17:30:26Z'", " ", "\n", "é",
     ]), 0..24)) {
         let text = tokens.concat();
         match Matcher::parse(&text) {
@@ -208,14 +211,15 @@ proptest! {
     }
 
     #[test]
-    fn strings_and_patterns_are_shown_as_they_can_be_read(quote in select(vec!['\'', '"', '/']), body in r#"([^\\/'"]|\\.){0,12}"#) {
-        let op = if quote == '/' { "=~" } else { "==" };
-        let text = format!("Type {op} {quote}{body}{quote}");
+    fn strings_and_patterns_are_shown_as_they_can_be_read(quote in select(vec!['\'', '"', '/']), body in r#"([^\\/'"]|\\.){0,12}"#, pattern: bool, literal: bool) {
+        let op = if quote == '/' || pattern { "=~" } else { "==" };
+        let percent = if quote != '/' && literal && pattern { "%" } else { "" };
+        let text = format!("Type {op} {quote}{body}{quote}{percent}");
         if let Ok(matcher) = Matcher::parse(&text) {
             let again = Matcher::parse(&matcher.to_string()).unwrap();
             prop_assert_eq!(matcher.to_string(), again.to_string());
         } else {
-            prop_assert_eq!(quote, '/', "{}", text);
+            prop_assert!(op == "=~" && percent.is_empty(), "{}", text);
         }
     }
 }

@@ -86,7 +86,7 @@ impl Default for Messages {
 
 impl Messages {
     /// Empties the set for its next use; memory is kept.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.arena.clear();
         self.recs.clear();
         self.fields.clear();
@@ -170,6 +170,23 @@ impl Messages {
             self.fields.truncate(first.first_field as usize);
             self.recs.truncate(len);
         }
+    }
+
+    /// Fills in the headers that message `index` leaves open with those of message `from`.
+    pub fn inherit(&mut self, index: usize, from: usize) {
+        let from = self.recs[from].clone();
+        let to = &mut self.recs[index];
+        if to.timestamp == 0 {
+            to.timestamp = from.timestamp;
+        }
+        let texts = [(&mut to.type_, from.type_), (&mut to.logger, from.logger), (&mut to.hostname, from.hostname)];
+        for (text, other) in texts {
+            if text.is_none() {
+                *text = other;
+            }
+        }
+        to.severity = to.severity.or(from.severity);
+        to.pid = to.pid.or(from.pid);
     }
 
     /// Removes one message; those behind it move up.

@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub enum Format {
     Json,
     Text,
     Count,
@@ -68,7 +68,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if failed { Err(Failure::Failed("not everything was read or written".to_string())) } else { Ok(()) }
 }
 
-fn parse(text: &str) -> Result<Matcher, Failure> {
+/// The matcher of `--match`.
+pub fn parse(text: &str) -> Result<Matcher, Failure> {
     Matcher::parse(text).map_err(|e| {
         let at = Source::new("--match", text).at(e.at.clone());
         let problem = Problem::new("malformed matcher").at(&at, format!("found {}, expected {}", e.found, e.expected));
@@ -160,19 +161,19 @@ impl<'a> Messages<'a> {
 }
 
 /// Selects, counts and writes messages.
-struct Sink {
+pub struct Sink {
     matcher: Matcher,
     /// None: only count.
     encoder: Option<Box<dyn Encoder>>,
-    out: BufWriter<io::Stdout>,
+    pub out: BufWriter<io::Stdout>,
     encoded: Vec<u8>,
     seen: u64,
     matched: u64,
-    refused: u64,
+    pub refused: u64,
 }
 
 impl Sink {
-    fn new(registry: &Registry, matcher: Matcher, format: Format) -> Result<Sink, Failure> {
+    pub fn new(registry: &Registry, matcher: Matcher, format: Format) -> Result<Sink, Failure> {
         let colour = terminal::style(&io::stdout()) == Style::Coloured;
         let encoder = match format {
             Format::Count => None,
@@ -188,7 +189,7 @@ impl Sink {
         Ok(Sink { matcher, encoder, out, encoded: Vec::new(), seen: 0, matched: 0, refused: 0 })
     }
 
-    fn take(&mut self, m: message::MessageRef<'_>) -> Result<(), Failure> {
+    pub fn take(&mut self, m: message::MessageRef<'_>) -> Result<(), Failure> {
         self.seen += 1;
         if !self.matcher.matches(m) {
             return Ok(());
@@ -205,15 +206,23 @@ impl Sink {
     }
 }
 
-/// A codec with checked options.
-fn build(registry: &Registry, family: Family, name: &str, toml: &str) -> Result<(Build, Options), Failure> {
-    let Some(kind) = registry.kind(family, name) else { return Err(Failure::Failed(format!("there is no {family} {name}"))) };
+/// A codec, or a well-known configuration of one, with checked options.
+pub fn build(registry: &Registry, family: Family, name: &str, toml: &str) -> Result<(Build, Options), Failure> {
+    let (known, toml) = match registry.preset(family, name) {
+        Some(preset) => (registry.kind(family, preset.kind), preset.toml),
+        None => (registry.kind(family, name), toml),
+    };
+    let Some(kind) = known else {
+        let names = registry.preset_names(family).chain(registry.names(family));
+        let near = options::nearest(name, names).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+        return Err(Failure::Failed(format!("there is no {family} {name}{near}")));
+    };
     let tree = Tree::parse(Source::new(name, toml))?;
     let mut problems = Vec::new();
     let options = Options::check(&[kind.options], &tree, &mut problems);
     if problems.is_empty() { Ok((kind.build, options)) } else { Err(Failure::Config(problems)) }
 }
 
-fn build_cx() -> BuildCx {
+pub fn build_cx() -> BuildCx {
     BuildCx { name: "cat".to_string(), hostname: String::new(), clock: Clock::real(), module_path: None, check_only: false }
 }

@@ -19,8 +19,11 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let source = Source { path: args.path.clone(), state: None, registry: registry() };
     let plan = source.plan().and_then(|plan| plan.check().map(|()| plan));
-    let (mut problems, plan) = match plan {
-        Ok(plan) => (plan.warnings.clone(), Some(plan)),
+    let (mut problems, plan): (Vec<Problem>, _) = match plan {
+        Ok(plan) => {
+            let troubles = plan.troubles.iter().map(|t| t.problem.clone());
+            (troubles.chain(plan.warnings.iter().cloned()).collect(), Some(plan).filter(|plan| plan.troubles.is_empty()))
+        }
         Err(problems) => (problems, None),
     };
     // In the order of the file: people go through it from top to bottom.

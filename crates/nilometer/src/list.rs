@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::builder::PossibleValuesParser;
-use engine::GLOBAL_OPTIONS;
+use engine::{GLOBAL_OPTIONS, SANDBOX_OPTIONS};
 use options::{Opt, Type};
 use plugin::{Family, Kind, Preset, Registry, Stability};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::{Failure, print, quote};
 /// List the plugins; with a name, everything about one: what it is for, its options, examples.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A family such as input, a plugin such as input.tail or just tail, or nilo for the global options.
+    /// A family such as input, a plugin such as input.tail or just tail, or nilo or sandboxes for the options of these tables.
     #[arg(value_parser = names(true), hide_possible_values = true)]
     name: Option<String>,
     /// For programs.
@@ -30,7 +30,7 @@ pub fn names(families: bool) -> PossibleValuesParser {
     names.extend(registry().kinds().iter().filter(|_| families).map(|k| k.name.to_string()));
     names.sort();
     names.dedup();
-    PossibleValuesParser::new(names.into_iter().chain(kinds).chain(["nilo".to_string()]))
+    PossibleValuesParser::new(names.into_iter().chain(kinds).chain(["nilo", "sandboxes"].map(String::from)))
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -43,6 +43,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             ([kind], _) => kind_json(&registry, kind),
             ([_, ..], _) => of_that_name.iter().map(|k| kind_json(&registry, k)).collect(),
             ([], Some("nilo")) => options_json(GLOBAL_OPTIONS),
+            ([], Some("sandboxes")) => options_json(SANDBOX_OPTIONS),
             _ => registry.kinds().iter().filter(|k| families.contains(&k.family())).map(|k| kind_json(&registry, k)).collect(),
         };
         return print(&format!("{value:#}\n"));
@@ -50,6 +51,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     match (&of_that_name[..], name) {
         ([_, ..], _) => print(&of_that_name.iter().map(|k| describe(&registry, k)).collect::<Vec<_>>().join("\n")),
         ([], Some("nilo")) => print(&format!("[nilo]: options of the whole\n\n{}", describe_options(GLOBAL_OPTIONS))),
+        ([], Some("sandboxes")) => {
+            print(&format!("[sandboxes]: scripts that run because they lie in a directory\n\n{}", describe_options(SANDBOX_OPTIONS)))
+        }
         _ => print(&overview(&registry, &families)),
     }
 }
@@ -148,7 +152,7 @@ pub fn default(opt: &Opt) -> Option<String> {
     Some(match opt.type_ {
         Type::Integer | Type::Float | Type::Bool => text.to_string(),
         Type::Strings | Type::Paths => quote::strings(Some(text).filter(|t| !t.is_empty())),
-        Type::Table => "{}".to_string(),
+        Type::Table | Type::Tree => "{}".to_string(),
         _ => quote::string(text),
     })
 }

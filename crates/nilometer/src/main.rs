@@ -7,10 +7,12 @@ mod completions;
 mod control;
 mod list;
 mod logging;
+mod lua;
 mod new;
 mod quote;
 mod registry;
 mod reload;
+mod replay;
 mod run;
 mod signals;
 mod source;
@@ -59,6 +61,8 @@ enum Command {
     New(new::Args),
     Reload(reload::Args),
     Status(status::Args),
+    Lua(lua::Args),
+    Replay(replay::Args),
     Completions(completions::Args),
 }
 
@@ -118,6 +122,8 @@ fn main() -> ExitCode {
         Command::New(args) => new::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Lua(args) => lua::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match outcome {

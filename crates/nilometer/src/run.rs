@@ -108,7 +108,7 @@ impl Daemon {
     }
 
     fn files_changed(&mut self) {
-        if self.source.fingerprint() != self.fingerprint {
+        if self.source.fingerprint() != self.fingerprint || self.with(Engine::watched_changed) == Some(true) {
             self.reload();
         } else if let Some(report) = self.with(Engine::reload_changed_scripts) {
             self.done(&report);
@@ -136,7 +136,7 @@ impl Daemon {
     fn done(&mut self, report: &Report) {
         for (plugin, change) in &report.changes {
             match change {
-                Change::Kept(_) => log::error!(target: plugin, "{change}"),
+                Change::Kept(_) | Change::Refused(_) => log::error!(target: plugin, "{change}"),
                 _ => log::info!(target: plugin, "{change}"),
             }
         }

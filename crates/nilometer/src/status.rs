@@ -58,7 +58,12 @@ fn limits(plugin: &Value) -> Vec<Vec<String>> {
     let row = |g: &Value| {
         let unit = g["unit"].as_str().unwrap_or_default();
         let values = ["current", "max", "cap"].map(|name| show_quantity(g[name].as_u64().unwrap_or(0), unit));
-        [vec![id.clone(), text(&g["limit"])], values.to_vec()].concat()
+        // Of a codec that serves it.
+        let of = match g["part"].as_str().unwrap_or_default() {
+            "" => id.clone(),
+            part => format!("{id} ({part})"),
+        };
+        [vec![of, text(&g["limit"])], values.to_vec()].concat()
     };
     plugin["limits"].as_array().into_iter().flatten().map(row).collect()
 }

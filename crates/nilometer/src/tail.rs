@@ -1,6 +1,6 @@
 //! `nilo tail`: the engine without a configuration file.
 
-mod config;
+pub mod config;
 mod progress;
 mod stdout;
 

@@ -27,7 +27,8 @@ impl Watching {
         // The system reports whole paths.
         let whole = |f: PathBuf| std::path::absolute(&f).unwrap_or(f);
         let files = engine.config_files().into_iter().chain(engine.script_files()).map(whole);
-        if let Err(why) = watch.set(files) {
+        let directories = engine.watched_directories().into_iter().map(whole);
+        if let Err(why) = watch.set(files, directories) {
             log::warn!("changes are not noticed in {why}");
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::tree::{Node, Raw, Tree};
+use crate::tree::{Key, Node, Raw, Tree};
 use crate::{Location, Opt, Problem, Type, nearest, unit};
 
 /// The checked options of one plugin.
@@ -42,6 +42,7 @@ enum Value {
     Strings(Vec<String>),
     Paths(Vec<PathBuf>),
     Table(Vec<(String, Scalar)>),
+    Tree(Tree),
 }
 
 /// A value in a table option.
@@ -207,6 +208,19 @@ impl Options {
         }
     }
 
+    /// A table of anything, with `{ env = … }` and `{ file = … }` resolved; `None` when not given.
+    pub fn tree(&self, name: &str) -> Option<&Tree> {
+        match &self.entry(name).value {
+            Some(Value::Tree(tree)) => Some(tree),
+            _ => None,
+        }
+    }
+
+    /// Whether the plugin, or its family, takes an option of this name.
+    pub fn declares(&self, name: &str) -> bool {
+        self.defaults.iter().any(|e| e.opt.name == name)
+    }
+
     /// Where the option was given, or the section when it was not.
     pub fn location(&self, name: &str) -> &Location {
         self.entry(name).at.as_ref().unwrap_or(&self.at)
@@ -285,7 +299,7 @@ fn value(opt: &Opt, node: &Node) -> Result<Value, Problem> {
     };
     let resolved;
     let raw = match &node.raw {
-        Raw::Table(table) if opt.type_ != Type::Table => {
+        Raw::Table(table) if !matches!(opt.type_, Type::Table | Type::Tree) => {
             resolved = Raw::String(indirect(opt, node, table)?);
             &resolved
         }
@@ -301,8 +315,9 @@ fn value(opt: &Opt, node: &Node) -> Result<Value, Problem> {
             Ok(list(opt, node, items.iter().map(|i| text_of(opt, i)).collect::<Result<_, _>>()?))
         }
         (Type::Table, Raw::Table(table)) => Ok(Value::Table(scalars(opt, table)?)),
+        (Type::Tree, Raw::Table(table)) => Ok(Value::Tree(without_references(opt, table)?)),
         (Type::Path, Raw::String(s)) => Ok(Value::Path(beside(node, s))),
-        (Type::Integer | Type::Float | Type::Bool | Type::Table | Type::Strings | Type::Paths, _) => {
+        (Type::Integer | Type::Float | Type::Bool | Type::Table | Type::Tree | Type::Strings | Type::Paths, _) => {
             Err(mismatch(format!("expected something like `{}`", opt.sample.unwrap_or(opt.type_.sample()))))
         }
         (_, Raw::String(s)) => from_text(opt, s).map_err(|expected| {
@@ -368,6 +383,27 @@ fn scalars(opt: &Opt, table: &Tree) -> Result<Vec<(String, Scalar)>, Problem> {
         }
     };
     table.entries.iter().map(|(key, node)| Ok((key.name.clone(), scalar(node)?))).collect()
+}
+
+/// A table of anything in which references are replaced by what they stand for.
+fn without_references(opt: &Opt, table: &Tree) -> Result<Tree, Problem> {
+    let reference =
+        |t: &Tree| matches!(&t.entries[..], [(key, Node { raw: Raw::String(_), .. })] if matches!(key.name.as_str(), "env" | "file"));
+    fn node(opt: &Opt, found: &Node, reference: &dyn Fn(&Tree) -> bool) -> Result<Node, Problem> {
+        let raw = match &found.raw {
+            Raw::Table(table) if reference(table) => Raw::String(indirect(opt, found, table)?),
+            Raw::Table(table) => Raw::Table(entries(opt, table, reference)?),
+            Raw::List(items) => Raw::List(items.iter().map(|item| node(opt, item, reference)).collect::<Result<_, _>>()?),
+            Raw::Date => return Err(Problem::new(format!("`{}` takes no dates", opt.name)).at(&found.at, "write it as a string")),
+            other => other.clone(),
+        };
+        Ok(Node { at: found.at.clone(), raw })
+    }
+    fn entries(opt: &Opt, table: &Tree, reference: &dyn Fn(&Tree) -> bool) -> Result<Tree, Problem> {
+        let one = |(key, found): &(Key, Node)| Ok((key.clone(), node(opt, found, reference)?));
+        Ok(Tree { at: table.at.clone(), entries: table.entries.iter().map(one).collect::<Result<_, Problem>>()? })
+    }
+    entries(opt, table, &reference)
 }
 
 /// Relative paths start at the configuration file, not at wherever the program was started.
@@ -443,6 +479,25 @@ mod tests {
         assert_eq!((o.str("mode"), o.strings("tags"), o.path("dir")), ("safe", &["one".to_string()][..], Path::new("/etc/d")));
         assert_eq!(o.table("config")[1], ("b".to_string(), Scalar::String("two".to_string())));
         assert!(o.same_as(&check("cap = '1024B'\nname = 'x'\ntags = ['one']\ndir = 'd'\nconfig = { a = 1, b = 'two' }").0, &[]));
+    }
+
+    #[test]
+    fn a_tree_takes_anything_and_knows_its_places() {
+        const TREE: &[Opt] = &[Opt::tree("config")];
+        let check = |toml: &str| {
+            let mut problems = Vec::new();
+            let options = Options::check(&[TREE], &Tree::parse(Source::new("a.toml", toml)).unwrap(), &mut problems);
+            (options, problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let (o, problems) = check("config = { a = [1, { b = true }], c.d = 'x' }");
+        assert_eq!(problems, [""; 0]);
+        let tree = o.tree("config").unwrap();
+        assert!(matches!(&tree.get("a").unwrap().raw, Raw::List(items) if items.len() == 2));
+        assert_eq!(tree.entries[1].0.at.line_column(), (1, 35));
+        assert!(o.same_as(&check("config = {   a = [1, { b = true }],  c = { d = 'x' } }").0, &[]));
+        assert!(!o.same_as(&check("config = { a = [1, { b = false }], c.d = 'x' }").0, &[]));
+        assert!(check("config = { a = { env = 'NILO_TEST_SURELY_UNSET' } }").1[0].contains("is not set"));
+        assert!(check("config = { a = [1979-05-27] }").1[0].contains("a.toml:1:17: `config` takes no dates"));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Type {
     Paths,
     /// Names with a string, number or boolean each.
     Table,
+    /// Names with anything: values, lists, and tables of the same kind.
+    Tree,
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// A string that is never printed.
@@ -45,7 +47,7 @@ impl Type {
             Type::Regex => "regular expression",
             Type::Strings => "list of strings",
             Type::Paths => "list of paths",
-            Type::Table => "table",
+            Type::Table | Type::Tree => "table",
             Type::Choice(_) => "choice",
             Type::Secret => "secret",
         }
@@ -66,7 +68,7 @@ impl Type {
             Type::Regex => "'^\\d+'",
             Type::Strings => "[\"one\", \"two\"]",
             Type::Paths => "[\"/var/log/*.log\"]",
-            Type::Table => "{ name = \"value\" }",
+            Type::Table | Type::Tree => "{ name = \"value\" }",
             Type::Choice(_) => "\"word\"",
             Type::Secret => "{ env = \"NAME\" }",
         }
@@ -97,7 +99,7 @@ macro_rules! constructors {
 impl Opt {
     constructors! {
         string String, path Path, integer Integer, float Float, bool Bool, duration Duration, size Size, address Address,
-        matcher Matcher, regex Regex, strings Strings, paths Paths, table Table, secret Secret,
+        matcher Matcher, regex Regex, strings Strings, paths Paths, table Table, tree Tree, secret Secret,
     }
 
     pub const fn choice(name: &'static str, words: &'static [&'static str]) -> Opt {

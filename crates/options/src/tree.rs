@@ -22,7 +22,7 @@ pub struct Node {
 }
 
 /// A TOML value. Dates have no use here and are kept as their text's type name.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Raw {
     String(String),
     Integer(i64),
@@ -31,6 +31,21 @@ pub enum Raw {
     Date,
     List(Vec<Node>),
     Table(Tree),
+}
+
+/// Where it stands makes no difference.
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        self.raw == other.raw
+    }
+}
+
+/// Where they stand makes no difference.
+impl PartialEq for Tree {
+    fn eq(&self, other: &Tree) -> bool {
+        let pairs = || self.entries.iter().zip(&other.entries);
+        self.entries.len() == other.entries.len() && pairs().all(|((a, x), (b, y))| a.name == b.name && x == y)
+    }
 }
 
 impl Raw {

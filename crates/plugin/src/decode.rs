@@ -1,6 +1,6 @@
 use message::{Messages, Text};
 
-use crate::Reject;
+use crate::{Reject, Scripted};
 
 /// One record of a stream, still lying in the block it was read into.
 #[derive(Clone, Copy, Debug)]
@@ -61,4 +61,9 @@ pub trait Decoder {
     /// # Errors
     /// A record that does not decode is a Reject. What was added for it is taken back by the caller.
     fn decode(&mut self, record: Record<'_>, out: &mut Messages, cx: &DecodeCx) -> Result<(), Reject>;
+
+    /// Its script, if it is made of one.
+    fn script(&mut self) -> Option<&mut dyn Scripted> {
+        None
+    }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use message::{Messages, StreamId};
 
-use crate::{BuildCx, Clock, Fatal, Meter, Stop};
+use crate::{BuildCx, Clock, Fatal, Meter, Scripted, Stop};
 
 /// Reads the outside world. Owns a thread, and is the only family that may block.
 pub trait Input: Send {
@@ -46,11 +46,13 @@ pub struct StreamOptions {
 }
 
 /// A remembered position: everything before it was accepted by all who wanted it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
     pub key: String,
     pub identity: String,
     pub position: u64,
+    /// What the input noted at this position, see [`Intake::make_at`]; opaque to the engine.
+    pub note: String,
 }
 
 /// An input's way into the engine: splits, decodes and transforms on the caller's thread, groups
@@ -91,6 +93,20 @@ pub trait Intake {
     /// Adds messages the input made itself; `make` adds to the messages it is given. Transforms
     /// are applied and unset headers filled in as for decoded messages.
     fn make(&mut self, make: &mut dyn FnMut(&mut Messages));
+
+    /// Adds messages the input made itself to a stream whose position counts such calls. The `note`
+    /// comes back as [`Checkpoint::note`] once these messages, and all before them, were accepted by
+    /// all who wanted them. Where the configuration names a decoder, the payloads are its records.
+    fn make_at(&mut self, stream: StreamId, note: Option<&str>, make: &mut dyn FnMut(&mut Messages));
+
+    /// Hands on what was made or read so far, for an input that cannot tell when it is here again.
+    fn hand_on(&mut self);
+
+    /// The input runs this script from now on: it is given what its predecessor saved.
+    fn adopt(&mut self, _script: &mut dyn Scripted) {}
+
+    /// Reports the script's limits, and saves its state when that is due, or when it is the `last` call.
+    fn look_after(&mut self, _script: &mut dyn Scripted, _last: bool) {}
 
     /// Hands on what has waited long enough, saves checkpoints that are due, ends the patience of
     /// splitters. To be called whenever the input has nothing to read, and at least every

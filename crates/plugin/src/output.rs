@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use message::{Batch, MessageRef};
 
-use crate::{BuildCx, Clock, Meter, Reject, Stop};
+use crate::{BuildCx, Clock, Fatal, Meter, Reject, Scripted, Stop};
 
 /// Writes a message as bytes. Built on its output's thread.
 pub trait Encoder {
@@ -12,6 +12,11 @@ pub trait Encoder {
     /// # Errors
     /// A message that cannot be written in this format is a Reject; what was appended is taken back.
     fn encode(&mut self, m: MessageRef<'_>, into: &mut Vec<u8>) -> Result<(), Reject>;
+
+    /// Its script, if it is made of one.
+    fn script(&mut self) -> Option<&mut dyn Scripted> {
+        None
+    }
 }
 
 /// Delivers encoded messages. Owns a thread.
@@ -19,8 +24,8 @@ pub trait Encoder {
 /// An output holds no retry, batching or buffering code. It gives a verdict on every message of
 /// the batch, and waits for the world only as long as its own timeout and never beyond a stop.
 pub trait Output {
-    /// Delivers the batch. For every item it calls one of [`OutCx::done`], [`OutCx::retry`] and
-    /// [`OutCx::reject`]; items without a verdict are retried.
+    /// Delivers the batch. For every item it calls one of [`OutCx::done`], [`OutCx::retry`],
+    /// [`OutCx::reject`] and [`OutCx::later`]; items without a verdict are retried.
     fn write(&mut self, batch: &OutBatch<'_>, cx: &mut OutCx<'_>);
 
     /// How often [`Output::poll`] is wanted when there is nothing to write.
@@ -28,13 +33,20 @@ pub trait Output {
         None
     }
 
-    /// Something to do with time alone: rotate, reconnect.
+    /// Something to do with time alone: rotate, reconnect, tell verdicts that were put off.
     fn poll(&mut self, _cx: &mut OutCx<'_>) {}
 
-    /// Orderly stop: everything written must be handed over before it returns.
+    /// Orderly stop: everything written must be handed over before it returns. Messages whose verdict
+    /// was put off and is not told by then are offered again to the next instance.
     fn close(&mut self, _cx: &mut OutCx<'_>) {}
 
-    /// Whether it wants encoded bytes. One that only looks at messages saves the encoding.
+    /// Its script, if it is made of one.
+    fn script(&mut self) -> Option<&mut dyn Scripted> {
+        None
+    }
+
+    /// Whether it wants encoded bytes. One that only looks at messages saves the encoding, and needs
+    /// no encoder.
     fn wants_bytes(&self) -> bool {
         true
     }
@@ -116,7 +128,30 @@ impl<'a> OutBatch<'a> {
 pub enum Verdict {
     Done,
     Reject(String),
-    Retry { after: Option<Duration>, why: String },
+    Retry {
+        after: Option<Duration>,
+        why: String,
+    },
+    /// Taken under this number; the verdict follows.
+    Later(u64),
+}
+
+/// What an output said in one call.
+#[derive(Default, Debug)]
+pub struct Verdicts {
+    /// On the messages offered, each in its place.
+    pub now: Vec<Option<Verdict>>,
+    /// On messages taken before, by their numbers.
+    pub late: Vec<(Range<u64>, Verdict)>,
+    /// The output cannot go on.
+    pub fatal: Option<Fatal>,
+}
+
+impl Verdicts {
+    /// Places for `n` messages.
+    pub fn of(n: usize) -> Verdicts {
+        Verdicts { now: vec![None; n], ..Verdicts::default() }
+    }
 }
 
 /// What an output works with during a call, and where it tells its verdicts.
@@ -125,18 +160,12 @@ pub struct OutCx<'a> {
     pub clock: &'a Clock,
     pub stop: &'a Stop,
     pub meter: &'a Meter,
-    verdicts: &'a mut Vec<Option<Verdict>>,
+    verdicts: &'a mut Verdicts,
 }
 
 impl<'a> OutCx<'a> {
     /// `verdicts` has a place for every message of the batch.
-    pub fn new(
-        build: &'a BuildCx,
-        clock: &'a Clock,
-        stop: &'a Stop,
-        meter: &'a Meter,
-        verdicts: &'a mut Vec<Option<Verdict>>,
-    ) -> OutCx<'a> {
+    pub fn new(build: &'a BuildCx, clock: &'a Clock, stop: &'a Stop, meter: &'a Meter, verdicts: &'a mut Verdicts) -> OutCx<'a> {
         OutCx { build, clock, stop, meter, verdicts }
     }
 
@@ -156,8 +185,29 @@ impl<'a> OutCx<'a> {
         self.tell(i..i + 1, &Verdict::Reject(why.into()));
     }
 
+    /// These messages were taken, under numbers from `first` on that no message had before; their
+    /// verdicts follow in this call or a later one. Until then they are part of what is in flight,
+    /// and go to the next instance should this one end.
+    pub fn later(&mut self, range: Range<usize>, first: u64) {
+        for (i, number) in range.zip(first..) {
+            self.verdicts.now[i] = Some(Verdict::Later(number));
+        }
+    }
+
+    /// The verdict on messages that were taken under these numbers; those that are not outstanding
+    /// (any more) do no harm.
+    pub fn settle(&mut self, numbers: Range<u64>, verdict: Verdict) {
+        self.verdicts.late.push((numbers, verdict));
+    }
+
+    /// The output cannot go on: it is started again with back-off. The first message without a
+    /// verdict is set aside when it happens at the same message again.
+    pub fn fail(&mut self, why: Fatal) {
+        self.verdicts.fatal.get_or_insert(why);
+    }
+
     fn tell(&mut self, range: Range<usize>, verdict: &Verdict) {
-        for slot in &mut self.verdicts[range] {
+        for slot in &mut self.verdicts.now[range] {
             *slot = Some(verdict.clone());
         }
     }

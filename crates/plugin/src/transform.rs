@@ -1,8 +1,6 @@
-use std::path::PathBuf;
-
 use message::Messages;
 
-use crate::Reject;
+use crate::{Reject, Scripted};
 
 /// What a transform decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,8 +17,8 @@ pub trait Transform {
     /// A Reject keeps the message from everyone: a redaction that fails leaks nothing.
     fn transform(&mut self, raw: &[u8], messages: &mut Messages, index: usize) -> Result<Transformed, Reject>;
 
-    /// Files it was made of (script, modules): when one changes, it is reloaded.
-    fn files(&self) -> Vec<PathBuf> {
-        Vec::new()
+    /// Its script, if it is made of one.
+    fn script(&mut self) -> Option<&mut dyn Scripted> {
+        None
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Lua asks for every byte through [`allocate`], which refuses what would pass the cap. Lua then
 //! collects garbage and asks once more; a second refusal is the error "not enough memory".
+//!
+//! The blocks are `malloc`'s. Chunks of our own with free lists by size, measured over 1,000 idle
+//! sandboxes, took 2 to 29 % more resident memory whatever the chunk's size: what they save in block
+//! headers they lose in ends of chunks.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -14,6 +18,20 @@ use crate::vm::{Lua, Place};
 /// Bytes of the stack a new state begins with: 40 slots and 5 spare ones, 16 bytes each.
 const FIRST_STACK: usize = 45 * 16;
 
+/// A request for memory that was refused.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Refusal {
+    pub place: Place,
+    /// Bytes in use then, and how many more were asked for.
+    pub held: usize,
+    pub wanted: usize,
+}
+
+thread_local! {
+    /// The last one of this thread. Only the sandbox that noted it asks for it, before another runs.
+    static REFUSAL: Cell<Refusal> = const { Cell::new(Refusal { place: Place::UNKNOWN, held: 0, wanted: 0 }) };
+}
+
 pub(crate) struct Memory {
     current: Cell<usize>,
     max: Cell<usize>,
@@ -23,7 +41,10 @@ pub(crate) struct Memory {
     /// The block that holds the Lua stack, known as the second block of `lua_newstate`.
     stack: Cell<*mut c_void>,
     blocks: Cell<u64>,
-    refused: Cell<Option<Place>>,
+    /// Whether the thread's refusal is of this sandbox and call.
+    refused: Cell<bool>,
+    /// No request may fail now: see [`Memory::promise`].
+    promised: Cell<bool>,
 }
 
 impl Memory {
@@ -35,7 +56,8 @@ impl Memory {
             state: Cell::new(ptr::null_mut()),
             stack: Cell::new(ptr::null_mut()),
             blocks: Cell::new(0),
-            refused: Cell::new(None),
+            refused: Cell::new(false),
+            promised: Cell::new(false),
         }
     }
 
@@ -55,17 +77,41 @@ impl Memory {
         self.cap.set(cap);
     }
 
+    /// Counts what a native object holds: so many bytes instead of so many.
+    pub fn charge(&self, before: usize, now: usize) {
+        let total = (self.current.get() + now).saturating_sub(before);
+        self.current.set(total);
+        self.max.set(self.max.get().max(total));
+    }
+
+    /// Notes that memory was refused here.
+    pub fn note_refusal(&self, place: Place, wanted: usize) {
+        REFUSAL.set(Refusal { place, held: self.current.get(), wanted });
+        self.refused.set(true);
+    }
+
+    /// Between `true` and `false` Lua is called from Rust frames that an error would skip; what is
+    /// asked for is known to be below the cap. False: a promise cannot be given.
+    pub fn promise(&self, on: bool) -> bool {
+        self.promised.set(on);
+        true
+    }
+
+    pub fn is_promised(&self) -> bool {
+        self.promised.get()
+    }
+
     pub fn watch(&self, state: *mut lua_State) {
         self.state.set(state);
     }
 
-    /// Where the script was when memory was last refused since the last [`Memory::forget`].
-    pub fn refused(&self) -> Option<Place> {
-        self.refused.get()
+    /// The last refusal since [`Memory::forget`].
+    pub fn refused(&self) -> Option<Refusal> {
+        self.refused.get().then(|| REFUSAL.get())
     }
 
     pub fn forget(&self) {
-        self.refused.set(None);
+        self.refused.set(false);
     }
 
     /// Whether this is the Lua stack of a call that is to be stopped. A value that is called and
@@ -76,7 +122,9 @@ impl Memory {
         !block.is_null() && block == self.stack.get() && unsafe { Lua::from_raw(self.state.get()) }.host().worker.tripped()
     }
 
-    fn refuse(&self, block: *mut c_void) {
+    /// Notes a refusal of so many bytes, for this block if not null.
+    #[cold]
+    pub fn refuse(&self, block: *mut c_void, wanted: usize) {
         let known = !self.state.get().is_null() && !self.stack.get().is_null();
         // While the stack moves the state cannot be asked anything.
         let place = if known && block != self.stack.get() {
@@ -86,7 +134,7 @@ impl Memory {
         } else {
             Place::default()
         };
-        self.refused.set(Some(place));
+        self.note_refusal(place, wanted);
     }
 
     fn count(&self, old: *mut c_void, new: *mut c_void, size: usize, total: usize) {
@@ -120,11 +168,15 @@ pub(crate) unsafe extern "C" fn allocate(memory: *mut c_void, block: *mut c_void
         return ptr::null_mut();
     }
     if new > old && (new > memory.cap.get().saturating_sub(rest) || memory.is_stopped_stack(block)) {
-        memory.refuse(block);
+        memory.refuse(block, new - old);
         return ptr::null_mut();
     }
     // SAFETY: null or from an earlier call here.
     let at = unsafe { libc::realloc(block, new) };
+    if at.is_null() && memory.promised.get() {
+        // As Rust's own allocations do when the system has no memory left.
+        std::process::abort();
+    }
     if !at.is_null() {
         memory.count(block, at, new, rest + new);
     }

@@ -7,6 +7,7 @@ use std::ffi::c_int;
 use mlua::ffi;
 
 use crate::globals::wrap;
+use crate::grants;
 use crate::library::arguments::original;
 use crate::vm::{Lua, lua_function};
 
@@ -22,11 +23,12 @@ pub(crate) fn open(lua: Lua) {
     wrap(lua, "date", lua_function!(date));
     lua.push_function(lua_function!(time));
     lua.set_raw_field(-2, "time");
+    grants::extend_os(lua, os);
     lua.remove(os);
 }
 
 fn now(lua: Lua) -> i64 {
-    lua.host().now_ns.get().div_euclid(1_000_000_000)
+    lua.host().now().div_euclid(1_000_000_000)
 }
 
 /// Bytes of a format: each conversion takes time, and may leave little behind.
@@ -84,7 +86,7 @@ fn part(lua: Lua, name: &str, default: Option<i64>) -> i64 {
 
 /// Days from 1970-01-01 to this date of the proleptic Gregorian calendar; month and day may lie
 /// outside of their ranges. (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".)
-fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = year + (month - 1).div_euclid(12);
     let month = (month - 1).rem_euclid(12) + 1;
     let year = if month <= 2 { year - 1 } else { year };

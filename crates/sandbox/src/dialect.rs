@@ -6,6 +6,7 @@ use mlua::ffi;
 
 use crate::globals::push_globals;
 use crate::library::arguments::truncate;
+use crate::stop;
 use crate::vm::Lua;
 
 /// `math.random`, whose original keeps its state in an upvalue and hence is called, not run in place.
@@ -40,6 +41,66 @@ pub(crate) fn maxn(lua: Lua) -> c_int {
         lua.push_number(max)
     }
     1
+}
+
+/// Functions no script gets, and why.
+const ABSENT: [(&str, &str); 9] = [
+    ("load", COMPILED),
+    ("loadstring", COMPILED),
+    ("loadfile", COMPILED),
+    ("dofile", COMPILED),
+    ("dump", "a sandbox takes no compiled code"),
+    ("collectgarbage", "memory is the sandbox's affair: nilo status shows what the script uses"),
+    ("newproxy", "a sandbox has no userdata of its own: use a table with a metatable"),
+    ("debug", "a sandbox shows nothing of its inside: the log has errors with their lines"),
+    ("io", "files are for inputs and outputs, by `allow = [\"io\"]`"),
+];
+const COMPILED: &str = "a sandbox compiles code only when it loads: put it into the script, or into a module for require()";
+
+/// Why something is nil that a script tried to use, if this error is about that.
+pub(crate) fn why_absent(error: &str) -> Option<&'static str> {
+    let (_, name) = error.split_once("a nil value (")?;
+    let name = name.split('\'').nth(1)?;
+    ABSENT.iter().find(|(absent, _)| *absent == name).map(|(_, why)| *why)
+}
+
+/// `table.foreach(table, f)`: until `f(key, value)` returns something.
+pub(crate) fn foreach(lua: Lua) -> c_int {
+    lua.check_type(1, ffi::LUA_TTABLE);
+    lua.check_type(2, ffi::LUA_TFUNCTION);
+    lua.set_top(2);
+    lua.push_nil();
+    while lua.next(1) != 0 {
+        stop::check(lua);
+        lua.push_value(2);
+        lua.push_value(3);
+        lua.push_value(4);
+        lua.call(2, 1);
+        if lua.type_(-1) != ffi::LUA_TNIL {
+            return 1;
+        }
+        lua.set_top(3);
+    }
+    0
+}
+
+/// `table.foreachi(table, f)`: until `f(index, value)` returns something.
+pub(crate) fn foreachi(lua: Lua) -> c_int {
+    lua.check_type(1, ffi::LUA_TTABLE);
+    lua.check_type(2, ffi::LUA_TFUNCTION);
+    lua.set_top(2);
+    for n in 1..=lua.raw_len(1) as i64 {
+        stop::check(lua);
+        lua.push_value(2);
+        lua.push_integer(n);
+        lua.raw_geti(1, n);
+        lua.call(2, 1);
+        if lua.type_(-1) != ffi::LUA_TNIL {
+            return 1;
+        }
+        lua.pop(1);
+    }
+    0
 }
 
 /// Pushes the function at argument 1: a function, or the level of a running one. Level 1 is the caller.

@@ -24,6 +24,8 @@ pub enum FailureKind {
     Fatal,
     /// `process_message` returned something that is not a status.
     BadReturn,
+    /// Whoever runs the input asked for its end: no fault of the script.
+    Stopped,
 }
 
 /// A call that failed. The sandbox can be called again, but its state may be half changed:
@@ -70,26 +72,32 @@ impl std::error::Error for LoadError {}
 /// What was being called, for messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Entry {
+    Compile,
     Load,
     ProcessMessage,
     TimerEvent,
+    Evaluate,
 }
 
 impl Entry {
     pub fn name(self) -> &'static str {
         match self {
+            Entry::Compile => "compiling",
             Entry::Load => "loading",
             Entry::ProcessMessage => "process_message",
             Entry::TimerEvent => "timer_event",
+            Entry::Evaluate => "this line",
         }
     }
 
     /// The unit in which a user can do less.
     pub fn per(self) -> &'static str {
         match self {
+            Entry::Compile => "in one script",
             Entry::Load => "when loading",
             Entry::ProcessMessage => "per message",
             Entry::TimerEvent => "per tick",
+            Entry::Evaluate => "in a line",
         }
     }
 }

@@ -1,47 +1,69 @@
 //! What a script finds without having defined it.
 //!
 //! The globals table holds the script's own names only, because that is what is saved. Behind it,
-//! as `__index` of its metatable, stands the *library table* with the base functions. Behind that
-//! stands [`demand`], which loads a library or host function when its name is first touched and
-//! stores it in the library table, so that an idle sandbox stays small.
+//! as `__index` of its metatable, stands the *library table*. Behind that stands [`demand`], which
+//! loads a library or function when its name is first touched and stores it in the library table, so
+//! that an idle sandbox stays small. The functions of `string` come in the same way.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
 use mlua::ffi::{self, lua_CFunction};
 
-use crate::api::{config, inject, payload, print, read, write};
-use crate::library::{arguments, format, search, sort, string, table};
+use crate::api::{log, msg};
+use crate::library::{arguments, coroutine, format, protect, search, sort, string, table, text};
 use crate::vm::{Lua, REGISTRY, lua_function};
-use crate::{Family, clock, dialect, require};
+use crate::{api, clock, dialect, grants, require, stock};
 
-/// Base functions no script gets: they compile code, run handlers with hooks off, or steer the collector.
-const REMOVED: [&str; 7] = ["collectgarbage", "dofile", "load", "loadfile", "loadstring", "warn", "xpcall"];
+/// Base functions no script gets: they compile code, run handlers with hooks off, or steer the collector; `print` is the host's.
+const REMOVED: [&str; 8] = ["collectgarbage", "dofile", "load", "loadfile", "loadstring", "print", "warn", "xpcall"];
 
-/// Host functions by name.
-const FUNCTIONS: &[(&str, lua_CFunction)] = &[
-    ("add_to_payload", lua_function!(payload::add_to_payload)),
-    ("getfenv", lua_function!(dialect::getfenv)),
-    ("inject_message", lua_function!(inject::inject_message)),
-    ("inject_payload", lua_function!(payload::inject_payload)),
-    ("module", lua_function!(require::module)),
-    ("read_config", lua_function!(config::read_config)),
-    ("read_message", lua_function!(read::read_message)),
-    ("require", lua_function!(require::require)),
-    ("setfenv", lua_function!(dialect::setfenv)),
-    ("write_message", lua_function!(write::write_message)),
-];
-
-/// Pushes a library.
+/// Pushes a library, or a function of the base.
 type Opener = fn(Lua);
 
 /// Libraries that load on first use.
-const LIBRARIES: &[(&str, Opener)] =
-    &[("math", open_math), ("os", clock::open), ("package", require::open_package), ("table", open_table), ("utf8", open_utf8)];
+const LIBRARIES: &[(&str, Opener)] = &[
+    ("coroutine", coroutine::open),
+    ("io", grants::open_io),
+    ("log", log::open),
+    ("math", open_math),
+    ("msg", msg::open),
+    ("os", clock::open),
+    ("package", require::open_package),
+    (STATE, |lua| lua.create_table(0, 0)),
+    ("table", open_table),
+    ("utf8", open_utf8),
+    ("xpcall", |lua| lua.push_function(lua_function!(protect::xpcall))),
+];
 
 /// Pushes the table of the script's globals.
 pub(crate) fn push_globals(lua: Lua) {
     lua.raw_geti(REGISTRY, ffi::LUA_RIDX_GLOBALS);
+}
+
+/// The table whose content survives; it stands with the libraries, so that it is not among the script's own globals.
+pub(crate) const STATE: &str = "state";
+
+/// Pushes the table `state`, if the script has ever asked for it. Raises when out of memory.
+pub(crate) fn push_state(lua: Lua) -> bool {
+    lua.raw_getp(REGISTRY, library_key());
+    let found = lua.raw_field(-1, STATE) == ffi::LUA_TTABLE;
+    lua.remove(-2);
+    if !found {
+        lua.pop(1);
+    }
+    found
+}
+
+/// The same; makes it if need be.
+pub(crate) fn push_own_state(lua: Lua) {
+    if !push_state(lua) {
+        lua.create_table(0, 0);
+        lua.raw_getp(REGISTRY, library_key());
+        lua.push_value(-2);
+        lua.set_raw_field(-2, STATE);
+        lua.pop(1);
+    }
 }
 
 static LIBRARY: u8 = 0;
@@ -53,18 +75,8 @@ pub(crate) fn library_key() -> *const c_void {
 
 /// Sets a new state up. Raises when out of memory.
 pub(crate) fn install(lua: Lua) {
-    // The globals a state is born with become the library table: luaopen_base fills those.
-    lua.push_function(ffi::luaopen_base);
-    lua.call(0, 1);
+    lua.create_table(0, 4);
     let library = lua.top();
-    for name in REMOVED {
-        lua.push_nil();
-        lua.set_raw_field(library, name);
-    }
-    lua.push_function(lua_function!(print::print));
-    lua.set_raw_field(library, "print");
-    lua.push_function(lua_function!(set_metatable));
-    lua.set_raw_field(library, "setmetatable");
     open_string(lua);
     lua.set_raw_field(library, "string");
     lua.push_value(library);
@@ -87,7 +99,7 @@ pub(crate) fn install(lua: Lua) {
 }
 
 /// Hides the metatable on top of the stack from scripts.
-fn protect_metatable(lua: Lua) {
+pub(crate) fn protect_metatable(lua: Lua) {
     lua.push_bool(false);
     lua.set_raw_field(-2, "__metatable");
 }
@@ -102,23 +114,29 @@ fn demand(lua: Lua) -> c_int {
         lua.push_bytes(b"table");
         lua.get_table(-2);
         lua.raw_field(-1, "unpack");
-    } else if let Some((_, f)) = FUNCTIONS.iter().find(|(n, _)| n.as_bytes() == name && exists_for(n, lua.host().config.family)) {
-        lua.push_function(*f);
+    } else if let Some(function) = api::find(name, lua.host().config.family, lua.host().config.api) {
+        function.push(lua);
+    } else if name == b"setmetatable" {
+        lua.push_function(lua_function!(set_metatable));
+    } else if let (b"tonumber", Some(own)) = (name, stock::base(name)) {
+        lua.push_function(own);
+        lua.push_closure(lua_function!(arguments::to_number), 1);
+    } else if name == b"_VERSION" {
+        lua.push_bytes(b"Lua 5.4");
+    } else if let (Some(function), false) = (stock::base(name), REMOVED.iter().any(|r| r.as_bytes() == name)) {
+        lua.push_function(function);
     } else {
         return 0;
     }
+    store(lua)
+}
+
+/// Stores the value on top of the stack in table 1 under key 2, for the next time, and returns it.
+fn store(lua: Lua) -> c_int {
     lua.push_value(2);
     lua.push_value(-2);
     lua.raw_set(1);
     1
-}
-
-fn exists_for(name: &str, family: Family) -> bool {
-    match name {
-        "write_message" => matches!(family, Family::Decoder | Family::Transform | Family::Encoder),
-        "inject_message" | "inject_payload" | "add_to_payload" => family != Family::Output,
-        _ => true,
-    }
 }
 
 /// `setmetatable` without finalisers: Lua runs those with hooks off.
@@ -156,7 +174,7 @@ fn alias(lua: Lua, from: &str, to: &str) {
     lua.set_raw_field(-2, to);
 }
 
-fn set_function(lua: Lua, name: &str, f: lua_CFunction) {
+pub(crate) fn set_function(lua: Lua, name: &str, f: lua_CFunction) {
     lua.push_function(f);
     lua.set_raw_field(-2, name);
 }
@@ -168,24 +186,56 @@ pub(crate) fn wrap(lua: Lua, name: &str, f: lua_CFunction) {
     lua.set_raw_field(-2, name);
 }
 
+/// The functions of `string` that are ours, and whether they get Lua's own as upvalue.
+const STRING: &[(&str, lua_CFunction, bool)] = &[
+    ("char", lua_function!(arguments::numbers), true),
+    ("find", lua_function!(search::find), false),
+    ("format", lua_function!(format::format), true),
+    ("gfind", lua_function!(search::gmatch), false),
+    ("gmatch", lua_function!(search::gmatch), false),
+    ("gsub", lua_function!(search::gsub), false),
+    ("lower", lua_function!(text::lower), true),
+    ("match", lua_function!(search::match_), false),
+    ("pack", lua_function!(string::pack), true),
+    ("rep", lua_function!(string::rep), false),
+    ("reverse", lua_function!(text::reverse), true),
+    ("sub", lua_function!(string::sub), true),
+    ("upper", lua_function!(text::upper), true),
+];
+
+/// Pushes `string`, whose functions come when they are first touched, and gives it to all strings.
 fn open_string(lua: Lua) {
-    open(lua, ffi::luaopen_string);
-    lua.push_nil();
-    lua.set_raw_field(-2, "dump");
-    set_function(lua, "find", lua_function!(search::find));
-    set_function(lua, "match", lua_function!(search::match_));
-    set_function(lua, "gmatch", lua_function!(search::gmatch));
-    set_function(lua, "gsub", lua_function!(search::gsub));
-    alias(lua, "gmatch", "gfind");
-    set_function(lua, "rep", lua_function!(string::rep));
-    wrap(lua, "char", lua_function!(arguments::numbers));
-    wrap(lua, "format", lua_function!(format::format));
-    wrap(lua, "pack", lua_function!(string::pack));
-    wrap(lua, "sub", lua_function!(string::sub));
-    lua.push_bytes(b"");
-    lua.get_metatable(-1);
+    lua.create_table(0, 0);
+    lua.create_table(0, 2);
+    set_function(lua, "__index", lua_function!(demand_of_string));
     protect_metatable(lua);
-    lua.pop(2);
+    lua.set_metatable(-2);
+    lua.push_bytes(b"");
+    lua.create_table(0, 10);
+    for (name, function) in stock::string_metamethods() {
+        set_function(lua, name, function);
+    }
+    lua.push_value(-3);
+    lua.set_raw_field(-2, "__index");
+    protect_metatable(lua);
+    lua.set_metatable(-2);
+    lua.pop(1);
+}
+
+/// `__index` of `string`.
+fn demand_of_string(lua: Lua) -> c_int {
+    let Some(name) = lua.bytes(2) else { return 0 };
+    let own = stock::string(name).filter(|_| name != b"dump");
+    match (STRING.iter().find(|(n, ..)| n.as_bytes() == name), own) {
+        (Some((_, function, true)), Some(own)) => {
+            lua.push_function(own);
+            lua.push_closure(*function, 1);
+        }
+        (Some((_, function, _)), _) => lua.push_function(*function),
+        (None, Some(own)) => lua.push_function(own),
+        (None, None) => return 0,
+    }
+    store(lua)
 }
 
 fn open_math(lua: Lua) {
@@ -204,6 +254,8 @@ fn open_table(lua: Lua) {
     set_function(lua, "remove", lua_function!(table::remove));
     set_function(lua, "sort", lua_function!(sort::sort));
     set_function(lua, "unpack", lua_function!(table::unpack));
+    set_function(lua, "foreach", lua_function!(dialect::foreach));
+    set_function(lua, "foreachi", lua_function!(dialect::foreachi));
     set_function(lua, "getn", lua_function!(dialect::getn));
     set_function(lua, "maxn", lua_function!(dialect::maxn));
 }
@@ -211,4 +263,6 @@ fn open_table(lua: Lua) {
 fn open_utf8(lua: Lua) {
     open(lua, ffi::luaopen_utf8);
     wrap(lua, "char", lua_function!(arguments::numbers));
+    wrap(lua, "len", lua_function!(text::utf8_len));
+    wrap(lua, "offset", lua_function!(text::utf8_offset));
 }

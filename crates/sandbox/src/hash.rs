@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use mlua::ffi;
 
+use crate::native::object_at;
 use crate::vm::Lua;
 
 /// FNV-1a, 64 bits, finished with a mix of SplitMix64.
@@ -33,7 +34,7 @@ const MAX_WORK: usize = 64 << 20;
 const ENTRY: usize = 32;
 
 /// The hashes of globals' values: equal values have equal hashes, whatever order their tables are
-/// in. Functions and userdata do not count, as they are not saved.
+/// in. Functions, and objects that cannot be saved, do not count.
 pub(crate) struct ValueHash {
     /// Finished tables of this value, and those being walked (`None`).
     known: HashMap<usize, Option<u64>>,
@@ -76,6 +77,16 @@ impl ValueHash {
                 combine(4, if self.charge(text.len()) { bytes_hash(text) } else { 0 })
             }
             ffi::LUA_TTABLE => combine(5, self.table(lua, index, depth)),
+            ffi::LUA_TUSERDATA => self.object(lua, index),
+            _ => ABSENT,
+        }
+    }
+
+    /// An object counts as what is saved of it.
+    fn object(&mut self, lua: Lua, index: i32) -> u64 {
+        let mut saved = Vec::new();
+        match object_at(lua, index) {
+            Some(object) if self.charge(object.bytes()) && object.save(&mut saved) => combine(6, bytes_hash(&saved)),
             _ => ABSENT,
         }
     }

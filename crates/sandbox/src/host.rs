@@ -4,15 +4,18 @@
 //! references, and owned here, because an error unwinds their frames without destructors.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
 use std::path::PathBuf;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use message::{MessageRef, Messages};
 
+use crate::coverage::Recorder;
 use crate::failure::{Entry, FailureKind};
 use crate::vm::Place;
-use crate::watchdog::Worker;
-use crate::{Gauge, SandboxConfig};
+use crate::watchdog::{Worker, thread_cpu_ns};
+use crate::{Confirmed, Family, Gauge, InputSink, LogLine, SandboxConfig};
 
 /// A module that `require` loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,14 +55,33 @@ pub(crate) struct Host {
     pub instruction_step: Cell<u64>,
     pub payload: RefCell<Vec<u8>>,
     pub output: Cell<Gauge>,
-    /// What an encoder's `inject_payload` produced in this call.
-    pub encoded: RefCell<Option<Vec<u8>>>,
-    pub log: RefCell<Vec<String>>,
+    /// Messages in the making: what an input or encoder injects, and an encoder's changed copy.
+    pub own: RefCell<Messages>,
+    /// What an encoder injected last in this call, if it did.
+    pub encoded: RefCell<Vec<u8>>,
+    pub has_encoded: Cell<bool>,
+    /// Where an input's messages go while it runs, and the CPU time of its thread at which its budget ends.
+    pub sink: Cell<Option<NonNull<dyn InputSink>>>,
+    pub until: Cell<u64>,
+    /// The message an output was given last, and what `update_checkpoint` said since it was asked for.
+    pub delivering: Cell<Option<u64>>,
+    pub confirmed: Cell<Option<Confirmed>>,
+    /// The field that `read_next_field` returns next.
+    pub next_field: Cell<usize>,
+    /// Interval and function of each timer the script set up.
+    pub timers: RefCell<Vec<(std::time::Duration, c_int)>>,
+    pub log: RefCell<Vec<LogLine>>,
     pub log_dropped: Cell<u64>,
     pub files: RefCell<Vec<ModuleFile>>,
     /// A module's text on its way to the compiler, or why there is none.
     pub module: RefCell<Vec<u8>>,
     pub scratch: RefCell<Vec<u8>>,
+    /// Notes which lines run.
+    pub recorder: RefCell<Option<Recorder>>,
+    /// The text of the error a native function ended with, on its way to Lua.
+    pub error: RefCell<Vec<u8>>,
+    /// An object of a snapshot on its way to Lua.
+    pub object: RefCell<Option<std::rc::Rc<dyn crate::native::Erased>>>,
 }
 
 impl Host {
@@ -80,12 +102,23 @@ impl Host {
             instruction_step: Cell::new(0),
             payload: RefCell::default(),
             output: Cell::new(Gauge::capped(config.limits.output as u64)),
+            own: RefCell::default(),
             encoded: RefCell::default(),
+            has_encoded: Cell::new(false),
+            sink: Cell::new(None),
+            until: Cell::new(u64::MAX),
+            delivering: Cell::new(None),
+            confirmed: Cell::new(None),
+            next_field: Cell::new(0),
+            timers: RefCell::default(),
             log: RefCell::default(),
             log_dropped: Cell::new(0),
             files: RefCell::default(),
             module: RefCell::default(),
             scratch: RefCell::default(),
+            recorder: RefCell::default(),
+            error: RefCell::default(),
+            object: RefCell::default(),
             config: config.clone(),
         }
     }
@@ -100,6 +133,52 @@ impl Host {
             // length of the call and clears them after; no `&mut` is alive here.
             Current::Write { messages, raw, index } => Some(unsafe { (*messages).view(&*raw, index) }),
         }
+    }
+
+    /// The message to change: an encoder gets a copy of its own at the first change.
+    pub fn writable(&self) -> Option<(*mut Messages, *const [u8], usize)> {
+        if let (Current::Read(m), Family::Encoder) = (self.current.get(), self.config.family) {
+            let mut own = self.own.borrow_mut();
+            own.clear();
+            own.add().copy_from(m);
+            drop(own);
+            let none: &'static [u8] = b"";
+            self.current.set(Current::Write { messages: self.own.as_ptr(), raw: none, index: 0 });
+        }
+        match self.current.get() {
+            Current::Write { messages, raw, index } => Some((messages, raw, index)),
+            _ => None,
+        }
+    }
+
+    /// The time of the call; an input's goes on while it runs.
+    pub fn now(&self) -> i64 {
+        match self.sink.get() {
+            // SAFETY: `Sandbox::run_input` holds the sink for the length of the call; nobody uses it now.
+            Some(sink) => unsafe { sink.as_ref() }.now(),
+            None => self.now_ns.get(),
+        }
+    }
+
+    /// Whether the running call is to be stopped.
+    pub fn tripped(&self) -> bool {
+        self.worker.tripped() && (self.sink.get().is_none() || self.is_over())
+    }
+
+    /// Whether an input that was asked to stop is to do so; otherwise it is asked again later.
+    #[cold]
+    fn is_over(&self) -> bool {
+        let over = self.stopped.get().is_some() || self.stop_asked() || thread_cpu_ns() >= self.until.get();
+        if !over {
+            self.worker.renew();
+        }
+        over
+    }
+
+    /// Whether whoever runs the input asked for its end.
+    pub fn stop_asked(&self) -> bool {
+        // SAFETY: as in `now`.
+        self.sink.get().is_some_and(|sink| unsafe { sink.as_ref() }.stopped())
     }
 
     /// The messages that injected ones join, for changes.

@@ -5,8 +5,11 @@
 //! strings and tables they are given, which the memory limit bounds.
 
 pub(crate) mod arguments;
+pub(crate) mod coroutine;
 pub(crate) mod format;
+pub(crate) mod protect;
 pub(crate) mod search;
 pub(crate) mod sort;
 pub(crate) mod string;
 pub(crate) mod table;
+pub(crate) mod text;

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use crate::Api;
+
 /// Caps of one sandbox. Each is named in the error that reports it broken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Bytes of Lua memory (`memory_limit`).
     pub memory: usize,
-    /// CPU time of one call (`cpu_limit`); loading may take ten times as much.
+    /// CPU time of one call (`cpu_limit`); loading may take ten times as much. [`Limits::ENDLESS`] for an
+    /// input that loops: loading is limited all the same.
     pub cpu: Duration,
     /// Lua instructions of one call (`instruction_limit`). Deterministic, but slows every call down.
     pub instructions: Option<u64>,
@@ -31,6 +34,19 @@ impl Default for Limits {
             process_inject: 1,
             timer_inject: 10,
             state: 1 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// A `cpu` without end.
+    pub const ENDLESS: Duration = Duration::MAX;
+
+    /// What holds where an option is not given.
+    pub fn of(api: Api) -> Limits {
+        match api {
+            Api::Heka => Limits::default(),
+            Api::Hindsight => Limits { output: 64 << 10, process_inject: 0, timer_inject: 10, ..Limits::default() },
         }
     }
 }

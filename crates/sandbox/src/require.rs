@@ -1,6 +1,6 @@
 //! `require`: text modules below the module path, and `module` for those written for 5.1.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::fs::File;
 use std::io::Read;
 use std::ptr;
@@ -9,8 +9,10 @@ use mlua::ffi;
 
 use crate::dialect::{push_running, set_environment};
 use crate::globals::{library_key, push_globals};
+use crate::grants;
 use crate::hash::bytes_hash;
 use crate::host::{Host, ModuleFile};
+use crate::native::{Body, Function, push_module};
 use crate::source::{self, MAX_SOURCE};
 use crate::vm::{Lossy, Lua, REGISTRY, lua_function};
 
@@ -22,7 +24,7 @@ fn key(of: &'static u8) -> *const c_void {
 }
 
 /// Libraries `require` returns by name.
-const BUILT_IN: [&str; 5] = ["math", "os", "string", "table", "utf8"];
+const BUILT_IN: [&str; 6] = ["coroutine", "math", "os", "string", "table", "utf8"];
 
 /// Pushes the table of loaded modules, by name. Raises when out of memory.
 pub(crate) fn push_loaded(lua: Lua) {
@@ -45,13 +47,17 @@ pub(crate) fn require(lua: Lua) -> c_int {
         ffi::LUA_TLIGHTUSERDATA => lua.raise(format_args!("loop or previous error loading module '{}'", Lossy(name))),
         _ => return 1,
     }
-    if BUILT_IN.iter().any(|n| n.as_bytes() == name) {
+    if BUILT_IN.iter().any(|n| n.as_bytes() == name) || (name == b"io" && grants::may_have_files(lua.host())) {
         lua.raw_getp(REGISTRY, library_key());
         lua.push_value(1);
         lua.get_table(-2);
         return 1;
     }
     let host = lua.host();
+    if let Some(functions) = native(host, name) {
+        open_native(lua, name, functions);
+        return 1;
+    }
     if !find(host, name) {
         // SAFETY: read only here and while nothing changes it; a borrow guard would outlive an error.
         lua.push_bytes(unsafe { &*host.module.as_ptr() });
@@ -67,6 +73,30 @@ pub(crate) fn require(lua: Lua) -> c_int {
     1
 }
 
+/// The functions of the native module of this name.
+fn native(host: &Host, name: &[u8]) -> Option<&'static [Function]> {
+    host.config.modules.iter().find(|m| m.name.as_bytes() == name).and_then(|m| match m.body {
+        Body::Native(functions, _) => Some(functions),
+        Body::Text(_) => None,
+    })
+}
+
+/// Pushes a native module, which from now on is a global too, as in Heka; but not one of the
+/// script's own, so that it is not saved.
+fn open_native(lua: Lua, name: &[u8], functions: &'static [Function]) {
+    push_module(lua, functions);
+    lua.push_value(1);
+    lua.push_value(-2);
+    lua.raw_set(2);
+    if !name.contains(&b'.') {
+        lua.raw_getp(REGISTRY, library_key());
+        lua.push_value(1);
+        lua.push_value(-3);
+        lua.raw_set(-3);
+        lua.pop(1);
+    }
+}
+
 /// Compiles what [`find`] found and pushes the function; raises what is wrong with it.
 fn compile(lua: Lua, host: &Host, name: &[u8]) {
     let mut chunk = [0_u8; 80]; // "@name.lua\0"; Lua shows 60 bytes
@@ -75,10 +105,8 @@ fn compile(lua: Lua, host: &Host, name: &[u8]) {
     chunk[1..=n].copy_from_slice(&name[..n]);
     chunk[n + 1..n + 5].copy_from_slice(b".lua");
     let text = host.module.take();
-    let (at, len) = (text.as_ptr().cast::<c_char>(), text.len());
-    // SAFETY: live state, valid text and zero-ended name. Loading reports errors, it does not
-    // raise, so `text` is dropped.
-    let status = unsafe { ffi::luaL_loadbufferx(lua.raw(), at, len, chunk.as_ptr().cast(), c"t".as_ptr()) };
+    // Loading reports errors, it does not raise, so `text` is dropped.
+    let status = source::load(lua, CStr::from_bytes_until_nul(&chunk).unwrap_or_default(), &text);
     drop(text);
     if status != ffi::LUA_OK {
         lua.throw();
@@ -114,8 +142,13 @@ fn read(host: &Host, name: &[u8]) -> Result<Vec<u8>, String> {
     if name.len() > 100 || !name.split(|&b| b == b'.').all(valid) {
         return Err(format!("module '{shown}' not found: a module name is made of letters, digits and _, with . between directories"));
     }
+    let embedded = host.config.modules.iter().find_map(|m| match m.body {
+        Body::Text(text) if m.name == shown => Some(text),
+        _ => None,
+    });
     let Some(base) = &host.config.module_path else {
-        return Err(format!("module '{shown}' not found: this sandbox has no module_path"));
+        let why = || format!("module '{shown}' not found: this sandbox has no module_path");
+        return embedded.map(|text| text.as_bytes().to_vec()).ok_or_else(why);
     };
     let relative = format!("{}.lua", shown.replace('.', "/"));
     let path = base.join(&relative);
@@ -124,6 +157,8 @@ fn read(host: &Host, name: &[u8]) -> Result<Vec<u8>, String> {
         Ok(file) => {
             file.take(MAX_SOURCE as u64 + 1).read_to_end(&mut text).map_err(|e| format!("module '{shown}': {}: {e}", path.display()))?
         }
+        // A file of the user's comes before a module that is built in.
+        Err(_) if embedded.is_some() => return Ok(embedded.unwrap_or_default().as_bytes().to_vec()),
         Err(_) => return Err(format!("module '{shown}' not found:\n\tno file '{}'", path.display())),
     };
     source::check(&text).map_err(|r| match r.line {

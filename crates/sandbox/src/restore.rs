@@ -9,8 +9,9 @@ use std::ffi::c_int;
 
 use mlua::ffi;
 
-use crate::globals::push_globals;
+use crate::globals::{STATE, push_globals, push_own_state};
 use crate::hash::ABSENT;
+use crate::native::push_erased;
 use crate::snapshot::{MAGIC, VERSION, modules, savable, tag};
 use crate::vm::Lua;
 use crate::{Failure, FailureKind};
@@ -48,7 +49,23 @@ struct Snapshot<'a> {
     version: i64,
     entries: Vec<Entry<'a>>,
     unsaved: Vec<&'a [u8]>,
-    tables: Vec<Vec<(Value<'a>, Value<'a>)>>,
+    /// Number of the table `state`.
+    state: Option<usize>,
+    tables: Vec<Table<'a>>,
+}
+
+enum Table<'a> {
+    Pairs(Vec<(Value<'a>, Value<'a>)>),
+    Object { type_: &'a [u8], saved: &'a [u8] },
+}
+
+impl<'a> Table<'a> {
+    fn pairs(&self) -> &[(Value<'a>, Value<'a>)] {
+        match self {
+            Table::Pairs(pairs) => pairs,
+            Table::Object { .. } => &[],
+        }
+    }
 }
 
 pub(crate) fn restore(lua: Lua, initial: &HashMap<Vec<u8>, u64>, saved: &[u8]) -> Result<Carried, Failure> {
@@ -102,15 +119,34 @@ impl Restore<'_> {
         drop(reset);
         // From here on Lua may raise, so the entries live in `r`.
         r.snapshot.entries = kept;
+        r.state(lua, same_version);
         r.adopt(lua, globals);
         r.fill(lua);
         for n in 0..r.snapshot.entries.len() {
             let (name, value) = (r.snapshot.entries[n].name, r.snapshot.entries[n].value);
             lua.push_bytes(name);
             r.push(lua, value);
+            if lua.type_(-1) == ffi::LUA_TNIL && matches!(value, Value::Table(_)) {
+                lua.pop(2); // the object that the new script made stays
+                r.carried.reset.push(text(name));
+                continue;
+            }
             lua.raw_set(globals);
             r.carried.carried.push(text(name));
         }
+    }
+
+    /// Lets the saved `state` be filled into that of the new script, over what is there.
+    fn state(&mut self, lua: Lua, same_version: bool) {
+        let Some(n) = self.snapshot.state else { return };
+        push_own_state(lua);
+        let adopted = same_version && self.adopt_one(lua, n);
+        lua.pop(1);
+        if !adopted {
+            self.snapshot.state = None;
+        }
+        let names = if adopted { &mut self.carried.carried } else { &mut self.carried.reset };
+        names.push(STATE.to_owned());
     }
 
     /// Finds for each table that is carried the one of the new script it is filled into, if any.
@@ -127,8 +163,8 @@ impl Restore<'_> {
         // references go in circles; those beyond are made anew.
         for n in 0..self.snapshot.tables.len() {
             if lua.raw_geti(self.list, n as i64 + 1) == ffi::LUA_TTABLE {
-                for pair in 0..self.snapshot.tables[n].len() {
-                    if let (key, Value::Table(child)) = self.snapshot.tables[n][pair]
+                for pair in 0..self.snapshot.tables[n].pairs().len() {
+                    if let (key, Value::Table(child)) = self.snapshot.tables[n].pairs()[pair]
                         && !matches!(key, Value::Table(_))
                     {
                         self.push(lua, key);
@@ -137,7 +173,9 @@ impl Restore<'_> {
                         lua.pop(1);
                     }
                 }
-                self.clear(lua);
+                if self.snapshot.state != Some(n) {
+                    self.clear(lua);
+                }
             }
             lua.pop(1);
         }
@@ -145,9 +183,13 @@ impl Restore<'_> {
 
     /// Lets the saved table `n` be filled into the value on top of the stack, if that is a plain
     /// table and neither is taken.
-    fn adopt_one(&mut self, lua: Lua, n: usize) {
-        if !lua.is_table(-1) || !savable(lua, lua.top(), &self.modules) || self.filled.contains(&(lua.to_pointer(-1) as usize)) {
-            return;
+    fn adopt_one(&mut self, lua: Lua, n: usize) -> bool {
+        if matches!(self.snapshot.tables[n], Table::Object { .. })
+            || !lua.is_table(-1)
+            || !savable(lua, lua.top(), &self.modules)
+            || self.filled.contains(&(lua.to_pointer(-1) as usize))
+        {
+            return false;
         }
         let taken = lua.raw_geti(self.list, n as i64 + 1) != ffi::LUA_TNIL;
         lua.pop(1);
@@ -156,6 +198,7 @@ impl Restore<'_> {
             lua.push_value(-1);
             lua.raw_seti(self.list, n as i64 + 1);
         }
+        !taken
     }
 
     /// Removes from the table on top of the stack what a snapshot would hold of it.
@@ -176,18 +219,27 @@ impl Restore<'_> {
     fn fill(&mut self, lua: Lua) {
         for n in 0..self.snapshot.tables.len() as i64 {
             if lua.raw_geti(self.list, n + 1) == ffi::LUA_TNIL {
-                lua.create_table(0, 0);
+                match self.snapshot.tables[n as usize] {
+                    Table::Pairs(_) => lua.create_table(0, 0),
+                    // What cannot be made any more is false in the list, and nil where it was.
+                    Table::Object { type_, saved } if push_erased(lua, type_, saved) => {}
+                    Table::Object { .. } => lua.push_bool(false),
+                }
                 lua.raw_seti(self.list, n + 1);
             }
             lua.pop(1);
         }
         for n in 0..self.snapshot.tables.len() {
             lua.raw_geti(self.list, n as i64 + 1);
-            for pair in 0..self.snapshot.tables[n].len() {
-                let (key, value) = self.snapshot.tables[n][pair];
+            for pair in 0..self.snapshot.tables[n].pairs().len() {
+                let (key, value) = self.snapshot.tables[n].pairs()[pair];
                 self.push(lua, key);
                 self.push(lua, value);
-                lua.raw_set(-3);
+                if lua.type_(-2) == ffi::LUA_TNIL {
+                    lua.pop(2);
+                } else {
+                    lua.raw_set(-3);
+                }
             }
             lua.pop(1);
         }
@@ -200,7 +252,12 @@ impl Restore<'_> {
             Value::Integer(n) => lua.push_integer(n),
             Value::Number(x) => lua.push_number(x),
             Value::String(s) => lua.push_bytes(s),
-            Value::Table(n) => drop(lua.raw_geti(self.list, n as i64 + 1)),
+            Value::Table(n) => {
+                if lua.raw_geti(self.list, n as i64 + 1) == ffi::LUA_TBOOLEAN {
+                    lua.pop(1);
+                    lua.push_nil();
+                }
+            }
         }
     }
 }
@@ -218,10 +275,19 @@ fn parse(saved: &[u8]) -> Option<Snapshot<'_>> {
                 snapshot.entries.push(Entry { name, initial, value: r.value()? });
             }
             tag::UNSAVED => snapshot.unsaved.push(r.bytes()?),
+            tag::STATE => {
+                let Value::Table(n) = r.value()? else { return None };
+                snapshot.state = Some(n);
+            }
             _ => return None,
         }
     }
     while !r.0.is_empty() {
+        if r.0.first() == Some(&tag::OBJECT) {
+            r.byte()?;
+            snapshot.tables.push(Table::Object { type_: r.bytes()?, saved: r.bytes()? });
+            continue;
+        }
         let mut pairs = Vec::new();
         while *r.0.first()? != tag::LAST_PAIR {
             let (key, value) = (r.value()?, r.value()?);
@@ -232,10 +298,12 @@ fn parse(saved: &[u8]) -> Option<Snapshot<'_>> {
             pairs.push((key, value));
         }
         r.byte()?;
-        snapshot.tables.push(pairs);
+        snapshot.tables.push(Table::Pairs(pairs));
     }
     let known = |v: &Value<'_>| !matches!(v, Value::Table(n) if *n >= snapshot.tables.len());
-    let whole = snapshot.entries.iter().all(|e| known(&e.value)) && snapshot.tables.iter().flatten().all(|(k, v)| known(k) && known(v));
+    let whole = snapshot.entries.iter().all(|e| known(&e.value))
+        && snapshot.tables.iter().flat_map(Table::pairs).all(|(k, v)| known(k) && known(v));
+    let whole = whole && snapshot.state.is_none_or(|n| n < snapshot.tables.len());
     whole.then_some(snapshot)
 }
 

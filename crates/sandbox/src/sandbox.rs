@@ -1,17 +1,28 @@
+mod evaluate;
+mod timers;
+
+pub use evaluate::Evaluated;
+pub use timers::{Schedule, common_tick};
+
 use std::collections::HashMap;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_int};
+use std::rc::Rc;
 
 use message::{BatchBuilder, MessageRef, Messages};
 use mlua::ffi;
 
+use crate::coverage::Recorder;
 use crate::failure::Entry;
 use crate::globals::push_globals;
 use crate::hash::{ABSENT, ValueHash};
 use crate::host::{Current, Host};
+use crate::largest::largest;
 use crate::state::State;
 use crate::vm::{Lua, REGISTRY, Raised};
 use crate::watchdog::{Worker, thread_cpu_ns};
-use crate::{Carried, Failure, FailureKind, Gauge, LoadError, ModuleFile, SandboxConfig, Script, Usage, restore, snapshot, source};
+use crate::{
+    Carried, Failure, FailureKind, Gauge, LoadError, LogLine, ModuleFile, SandboxConfig, Script, Usage, restore, snapshot, source,
+};
 
 /// One call in so many is measured.
 const SAMPLE: u64 = 128;
@@ -41,6 +52,8 @@ pub struct Sandbox {
     state: State,
     process: c_int,
     timer: Option<c_int>,
+    /// What `every` set up, once the first tick has come.
+    timers: Vec<timers::Timer>,
     /// Hash of each global after loading.
     initial: HashMap<Vec<u8>, u64>,
     calls: u64,
@@ -57,27 +70,15 @@ impl Sandbox {
     /// raises an error while it loads, or defines no `process_message`.
     pub fn new(script: &Script, config: &SandboxConfig) -> Result<Sandbox, LoadError> {
         let file = script.name();
-        source::check(&script.source).map_err(|r| LoadError {
-            message: match r.line {
-                Some(line) => format!("{file}:{line}: {}", r.why),
-                None => format!("{file}: {}", r.why),
-            },
-            line: r.line,
-        })?;
         let failed = |message: String| LoadError::located(&file, message);
-        let starved = |raised: Raised| {
-            let hint = if raised.out_of_memory { ". Raise memory_limit." } else { "" };
-            failed(format!("{file}: {}{hint}", raised.message))
-        };
-        let worker = Worker::current().map_err(|e| failed(format!("{file}: cannot start the watchdog: {e}")))?;
-        let state = State::new(Host::new(config, worker)).map_err(starved)?;
-        compile(state.lua, &file, &script.source).map_err(|raised| match raised.out_of_memory {
-            true => starved(raised),
-            false => failed(explain(raised.message)),
-        })?;
+        let state = compiled(script, config)?;
+        if config.coverage {
+            let chunk = CString::new(format!("@{file}")).unwrap_or_default();
+            *state.host.recorder.borrow_mut() = Some(Recorder::of(state.lua, &chunk));
+        }
         state.run(Entry::Load, 0, 0).map_err(|f| failed(f.message))?;
         let mut entries = [0, 0];
-        state.lua.protected(&mut entries, find_entries).map_err(starved)?;
+        state.lua.protected(&mut entries, find_entries).map_err(|raised| starved(&file, &raised))?;
         let [process, timer] = entries;
         if process == 0 {
             return Err(failed(format!("{file}: process_message() function was not found")));
@@ -93,6 +94,7 @@ impl Sandbox {
             state,
             process,
             timer: (timer != 0).then_some(timer),
+            timers: Vec::new(),
             initial,
             calls: 0,
         })
@@ -133,19 +135,19 @@ impl Sandbox {
         })
     }
 
-    /// What an encoder's `inject_payload` made of the last message, if it called it.
-    pub fn take_encoded(&mut self) -> Option<Vec<u8>> {
-        self.state.host.encoded.take()
-    }
-
-    /// Lines the script printed since the last time, and the number of lines beyond those kept.
-    pub fn take_log(&mut self) -> (Vec<String>, u64) {
+    /// Lines the script printed or logged since the last time, and the number of lines beyond those kept.
+    pub fn take_log(&mut self) -> (Vec<LogLine>, u64) {
         (self.state.host.log.take(), self.state.host.log_dropped.take())
     }
 
     /// The module files the script has loaded so far, each with the hash of its content.
     pub fn files(&self) -> Vec<ModuleFile> {
         self.state.host.files.borrow().clone()
+    }
+
+    /// Which lines have run, if the configuration asks for it.
+    pub fn coverage(&self) -> Option<crate::Coverage> {
+        self.state.host.recorder.borrow().as_ref().map(Recorder::coverage)
     }
 
     pub fn usage(&self) -> Usage {
@@ -165,9 +167,10 @@ impl Sandbox {
     /// They take more than `state_limit`, or more memory than is there.
     pub fn save(&mut self) -> Result<Vec<u8>, Failure> {
         let limit = self.state.host.config.limits.state;
-        let saved = self.with_more_memory(|s| snapshot::save(s.state.lua, &s.initial, limit));
-        if let Ok(bytes) = &saved {
-            self.snapshot.set(bytes.len() as u64);
+        let mut saved = self.with_more_memory(|s| snapshot::save(s.state.lua, &s.initial, limit));
+        match &mut saved {
+            Ok(bytes) => self.snapshot.set(bytes.len() as u64),
+            Err(failure) => failure.message.extend(largest(self.state.lua, limit).into_iter().flat_map(|l| [" ".into(), l])),
         }
         saved
     }
@@ -193,13 +196,41 @@ impl Sandbox {
 
     fn process(&mut self, current: Current, target: *mut Messages, now_ns: i64) -> Result<Status, Failure> {
         let max = self.state.host.config.limits.process_inject;
+        self.answer(current, target, now_ns, max, |_| 0).map(Answer::status)
+    }
+
+    /// Calls `process_message` with what it injects going to the host's own messages, without a limit on their number.
+    pub(crate) fn process_own(&mut self, current: Current, now_ns: i64, push: impl FnOnce(Lua) -> c_int) -> Result<Answer, Failure> {
+        let own = self.state.host.own.as_ptr();
+        self.answer(current, own, now_ns, usize::MAX, push)
+    }
+
+    /// Calls `process_message` with what `push`, which never raises, pushes: so many arguments.
+    fn answer(
+        &mut self,
+        current: Current,
+        target: *mut Messages,
+        now_ns: i64,
+        max: usize,
+        push: impl FnOnce(Lua) -> c_int,
+    ) -> Result<Answer, Failure> {
         self.call(current, target, now_ns, max, |s| {
-            s.state.lua.raw_geti(REGISTRY, i64::from(s.process));
-            s.state.run(Entry::ProcessMessage, 0, 2)?;
-            let status = status(s.state.lua);
-            s.state.lua.set_top(1);
-            status
+            let lua = s.state.lua;
+            lua.raw_geti(REGISTRY, i64::from(s.process));
+            let arguments = push(lua);
+            s.state.run(Entry::ProcessMessage, arguments, 2)?;
+            let answer = Answer::read(lua);
+            lua.set_top(1);
+            answer
         })
+    }
+
+    pub(crate) fn lua(&self) -> Lua {
+        self.state.lua
+    }
+
+    pub(crate) fn host(&self) -> Rc<Host> {
+        self.state.host.clone()
     }
 
     /// Sets a call's context up, makes the call and clears the context away.
@@ -221,9 +252,7 @@ impl Sandbox {
         host.injected.set(0);
         host.stored.set(0);
         host.max_inject.set(max_inject);
-        if host.config.family == crate::Family::Encoder {
-            host.encoded.take();
-        }
+        host.next_field.set(0);
         let sampled = self.calls.is_multiple_of(SAMPLE).then(thread_cpu_ns);
         self.calls += 1;
         let outcome = call(self);
@@ -232,7 +261,9 @@ impl Sandbox {
         }
         host.current.set(Current::None);
         host.target.set(std::ptr::null_mut());
-        self.inject.cap = max_inject as u64;
+        if max_inject != usize::MAX {
+            self.inject.cap = max_inject as u64;
+        }
         self.inject.set(host.injected.get() as u64);
         if let Err(failure) = &outcome {
             // SAFETY: as above.
@@ -246,30 +277,35 @@ impl Sandbox {
     }
 }
 
-/// Reads what `process_message` returned, at indices 2 and 3.
-fn status(lua: Lua) -> Result<Status, Failure> {
-    let bad = |message: &str| Err(Failure { kind: FailureKind::BadReturn, message: message.into() });
-    let Some(code) = lua.integer(2) else { return bad("process_message() must return a numeric status code") };
-    let text = lua.type_(3);
-    if text != ffi::LUA_TNIL && text != ffi::LUA_TSTRING {
-        return bad("process_message() must return a nil or string error message");
-    }
-    let text = || lua.bytes(3).map(|t| String::from_utf8_lossy(t).into_owned());
-    match code {
-        0 => Ok(Status::Ok),
-        -2 => Ok(Status::Skipped(text())),
-        ..0 => Ok(Status::Failed(text())),
-        1.. => Err(Failure { kind: FailureKind::Fatal, message: text().unwrap_or_else(|| format!("process_message() returned {code}")) }),
-    }
+/// What `process_message` returned: 0 or a negative number, and perhaps a text.
+pub(crate) struct Answer {
+    pub code: i64,
+    pub text: Option<String>,
 }
 
-/// Compiles the script and leaves it on the stack.
-fn compile(lua: Lua, file: &str, source: &[u8]) -> Result<(), Raised> {
-    let name = CString::new(format!("@{file}")).unwrap_or_default();
-    // SAFETY: live state, valid text and name. Loading reports errors, it does not raise.
-    match unsafe { ffi::luaL_loadbufferx(lua.raw(), source.as_ptr().cast::<c_char>(), source.len(), name.as_ptr(), c"t".as_ptr()) } {
-        ffi::LUA_OK => Ok(()),
-        status => Err(lua.take_error(status)),
+impl Answer {
+    /// Reads it, at indices 2 and 3. A positive number is a failure.
+    fn read(lua: Lua) -> Result<Answer, Failure> {
+        let bad = |message: &str| Err(Failure { kind: FailureKind::BadReturn, message: message.into() });
+        let Some(code) = lua.integer(2) else { return bad("process_message() must return a numeric status code") };
+        let text = lua.type_(3);
+        if text != ffi::LUA_TNIL && text != ffi::LUA_TSTRING {
+            return bad("process_message() must return a nil or string error message");
+        }
+        let text = lua.bytes(3).map(|t| String::from_utf8_lossy(t).into_owned());
+        if code > 0 {
+            let message = text.unwrap_or_else(|| format!("process_message() returned {code}"));
+            return Err(Failure { kind: FailureKind::Fatal, message });
+        }
+        Ok(Answer { code, text })
+    }
+
+    pub fn status(self) -> Status {
+        match self.code {
+            0 => Status::Ok,
+            -2 => Status::Skipped(self.text),
+            _ => Status::Failed(self.text),
+        }
     }
 }
 
@@ -279,6 +315,38 @@ fn explain(message: String) -> String {
         return format!("{message} (Lua 5.1 read an unknown escape as the character itself; write that, or \\\\ for a backslash)");
     }
     message
+}
+
+/// A state with the compiled script on its stack.
+fn compiled(script: &Script, config: &SandboxConfig) -> Result<State, LoadError> {
+    let file = script.name();
+    source::check(&script.source).map_err(|r| LoadError {
+        message: match r.line {
+            Some(line) => format!("{file}:{line}: {}", r.why),
+            None => format!("{file}: {}", r.why),
+        },
+        line: r.line,
+    })?;
+    let failed = |message: String| LoadError::located(&file, message);
+    let worker = Worker::current().map_err(|e| failed(format!("{file}: cannot start the watchdog: {e}")))?;
+    let state = State::new(Host::new(config, worker)).map_err(|raised| starved(&file, &raised))?;
+    state.compile(&file, &script.source).map_err(|f| failed(explain(f.message)))?;
+    Ok(state)
+}
+
+fn starved(file: &str, raised: &Raised) -> LoadError {
+    let hint = if raised.out_of_memory { ". Raise memory_limit." } else { "" };
+    LoadError::located(file, format!("{file}: {}{hint}", raised.message))
+}
+
+impl Script {
+    /// Compiles the script without running it.
+    ///
+    /// # Errors
+    /// The text is refused or does not compile.
+    pub fn check(&self) -> Result<(), LoadError> {
+        compiled(self, &SandboxConfig::default()).map(drop)
+    }
 }
 
 /// Makes registry references to the functions the host calls; 0 for one that is missing.

@@ -1,8 +1,9 @@
 //! A snapshot of what the script's globals hold.
 //!
 //! Kept are booleans, numbers, strings and plain tables, with shared and circular references.
-//! Functions are the script's and come back with it. Tables with a metatable, userdata and loaded
-//! modules are left out; where such a value is a global its name is reported as unsaved.
+//! Also kept are the objects of native modules that can be saved. Functions are the script's and come
+//! back with it. Tables with a metatable, other userdata and loaded modules are left out; where such
+//! a value is a global its name is reported as unsaved.
 //!
 //! Format, integers as LEB128 and signed ones zigzag first:
 //!
@@ -10,9 +11,12 @@
 //! "NLST" 0x01, value of _PRESERVATION_VERSION (signed)
 //! entries: 1 name, hash of the initial value (8 bytes, little endian), value
 //!          2 name                                 a global that cannot be saved
+//!          3 value                                the table `state`
 //!          0                                      end
-//! tables:  in order of their numbers from 1: pairs of values, each list ended by 0xff
-//! value:   0 nil | 1 false | 2 true | 3 signed | 4 IEEE double, little endian | 5 length, bytes | 6 table number
+//! tables:  in order of their numbers from 1: pairs of values, each list ended by 0xff; or, of an
+//!          object, 7, length and bytes of its type's name, length and bytes of what it saved
+//! value:   0 nil | 1 false | 2 true | 3 signed | 4 IEEE double, little endian | 5 length, bytes
+//!          6 number of a table or object
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -20,8 +24,9 @@ use std::ffi::c_int;
 
 use mlua::ffi;
 
-use crate::globals::push_globals;
+use crate::globals::{STATE, push_globals, push_state};
 use crate::hash::{ABSENT, ValueHash};
+use crate::native::object_at;
 use crate::require::push_loaded;
 use crate::vm::Lua;
 use crate::{Failure, FailureKind};
@@ -33,6 +38,7 @@ pub(crate) mod tag {
     pub const END: u8 = 0;
     pub const CARRY: u8 = 1;
     pub const UNSAVED: u8 = 2;
+    pub const STATE: u8 = 3;
     pub const NIL: u8 = 0;
     pub const FALSE: u8 = 1;
     pub const TRUE: u8 = 2;
@@ -40,6 +46,7 @@ pub(crate) mod tag {
     pub const NUMBER: u8 = 4;
     pub const STRING: u8 = 5;
     pub const TABLE: u8 = 6;
+    pub const OBJECT: u8 = 7;
     pub const LAST_PAIR: u8 = 0xff;
 }
 
@@ -100,6 +107,7 @@ impl Saver<'_> {
             lua.pop(1);
         }
         s.deleted(lua, globals);
+        s.state(lua);
         s.out.push(tag::END);
         s.tables(lua);
     }
@@ -127,6 +135,25 @@ impl Saver<'_> {
         self.value(lua, value);
     }
 
+    /// Writes the table `state`, if the script has put anything there.
+    fn state(&mut self, lua: Lua) {
+        if !push_state(lua) {
+            return;
+        }
+        let state = lua.top();
+        if !savable(lua, state, &self.modules) {
+            self.out.push(tag::UNSAVED);
+            bytes(STATE.as_bytes(), &mut self.out);
+        } else {
+            lua.push_nil();
+            if lua.next(state) != 0 {
+                self.out.push(tag::STATE);
+                self.value(lua, state);
+            }
+        }
+        lua.set_top(state - 1);
+    }
+
     fn entry(&mut self, name: &[u8], initial: u64) {
         self.out.push(tag::CARRY);
         bytes(name, &mut self.out);
@@ -150,7 +177,12 @@ impl Saver<'_> {
         let mut n = 1;
         while n <= self.numbers.len() as i64 && !self.over {
             lua.raw_geti(self.list, n);
+            n += 1;
             let table = lua.top();
+            if self.object(lua, table) {
+                lua.pop(1);
+                continue;
+            }
             lua.push_nil();
             while lua.next(table) != 0 {
                 let (key, value) = (lua.top() - 1, lua.top());
@@ -165,8 +197,19 @@ impl Saver<'_> {
             }
             self.out.push(tag::LAST_PAIR);
             lua.pop(1);
-            n += 1;
         }
+    }
+
+    /// Writes an object, if that is what the value is. Does not raise.
+    fn object(&mut self, lua: Lua, index: c_int) -> bool {
+        let Some(object) = object_at(lua, index) else { return false };
+        let mut saved = Vec::new();
+        object.save(&mut saved);
+        self.out.push(tag::OBJECT);
+        bytes(object.name().as_bytes(), &mut self.out);
+        bytes(&saved, &mut self.out);
+        self.over |= self.out.len() > self.limit;
+        true
     }
 
     /// Writes a savable value; of a table its number, for the first time also noting the table.
@@ -236,6 +279,7 @@ pub(crate) fn savable(lua: Lua, index: c_int, modules: &HashSet<usize>) -> bool 
             }
             plain && !modules.contains(&(lua.to_pointer(index) as usize))
         }
+        ffi::LUA_TUSERDATA => object_at(lua, index).is_some_and(|o| o.is_saved()),
         _ => false,
     }
 }

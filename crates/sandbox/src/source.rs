@@ -1,6 +1,13 @@
-//! Checks of a script's text before Lua sees it: size, no bytecode, no `<close>`.
+//! A script's text on its way to Lua: checked (size, no bytecode, no `<close>`), then compiled in
+//! pieces, because a compiler cannot be stopped and some texts take time by the square of their length.
 
-use crate::vm::Lossy;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+
+use mlua::ffi::{self, lua_State};
+
+use crate::stop;
+use crate::vm::{Lossy, Lua};
 
 /// Bytes of a script or module. Compiling takes time nobody bounds, so the text is bounded.
 pub(crate) const MAX_SOURCE: usize = 256 << 10;
@@ -32,6 +39,27 @@ pub(crate) fn check(source: &[u8]) -> Result<(), Refused> {
         before = [before[1], token];
     }
     Ok(())
+}
+
+/// Bytes between two looks at the CPU budget: a millisecond or two at the very worst.
+const PIECE: usize = 128;
+
+/// Compiles a checked text and pushes the function, or the error: see `lua_load` for the status.
+/// Raises nothing.
+pub(crate) fn load(lua: Lua, name: &CStr, source: &[u8]) -> c_int {
+    let mut rest = source;
+    // SAFETY: live state and valid name; `rest` lives as long as the reader is called.
+    unsafe { ffi::lua_load(lua.raw(), read, (&raw mut rest).cast(), name.as_ptr(), c"t".as_ptr()) }
+}
+
+/// Gives the compiler its next piece, or ends it.
+unsafe extern "C-unwind" fn read(state: *mut lua_State, rest: *mut c_void, size: *mut usize) -> *const c_char {
+    // SAFETY: called by `lua_load` with a live state, the text of `load` and a place for the size.
+    let (lua, rest, size) = unsafe { (Lua::from_raw(state), &mut *rest.cast::<&[u8]>(), &mut *size) };
+    stop::check(lua);
+    let (piece, after) = rest.split_at(rest.len().min(PIECE));
+    (*rest, *size) = (after, piece.len());
+    if piece.is_empty() { ptr::null() } else { piece.as_ptr().cast() }
 }
 
 #[derive(Clone, Copy, PartialEq)]

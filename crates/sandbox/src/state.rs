@@ -1,24 +1,25 @@
 //! One Lua state: its making, its calls, its end.
 
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{CString, c_int};
 use std::mem;
 use std::rc::Rc;
 
 use mlua::ffi;
 
-use crate::allocator::{Memory, allocate};
-use crate::api::inject::{INJECTION, OUTPUT};
-use crate::failure::{Entry, span};
+use crate::allocator::Memory;
+use crate::failure::Entry;
 use crate::host::Host;
-use crate::vm::{Lua, Place, Raised, lua_function};
+use crate::vm::{Lua, Raised, lua_function};
 use crate::watchdog::Worker;
-use crate::{Failure, FailureKind, globals, stop};
+use crate::{Failure, FailureKind, Limits, explain, fault, globals, source, stop};
 
 /// Stack index of the message handler, which stays there for the state's life.
 const HANDLER: c_int = 1;
 /// How much longer than a call loading may take.
 const LOAD_FACTOR: u32 = 10;
+/// Nanoseconds of CPU after which an input is asked whether it should stop.
+const INPUT_SLICE: u64 = 50_000_000;
 
 pub(crate) struct State {
     pub lua: Lua,
@@ -34,7 +35,7 @@ impl State {
         let memory = Rc::new(Memory::new(host.config.limits.memory));
         let host = Rc::new(host);
         // SAFETY: the memory outlives the state: `Drop` closes the state first.
-        let raw = unsafe { ffi::lua_newstate(allocate, Rc::as_ptr(&memory).cast_mut().cast()) };
+        let raw = unsafe { ffi::lua_newstate(fault::allocator(), Rc::as_ptr(&memory).cast_mut().cast()) };
         if raw.is_null() {
             return Err(Raised { out_of_memory: true, message: "not enough memory".into() });
         }
@@ -54,6 +55,19 @@ impl State {
     /// Calls the function below `args` arguments on the stack, under all limits. On success its
     /// `results` are on the stack from index 2 on; on failure nothing is.
     pub fn run(&self, entry: Entry, args: c_int, results: c_int) -> Result<(), Failure> {
+        // SAFETY: live state with function and arguments on its stack and the handler below. What
+        // the frames here hold is not skipped: errors end in this call.
+        self.limited(entry, |lua| unsafe { ffi::lua_pcall(lua.raw(), args, results, HANDLER) })
+    }
+
+    /// Compiles a text that was checked and leaves the function on the stack. Errors name this file.
+    pub fn compile(&self, file: &str, source: &[u8]) -> Result<(), Failure> {
+        let name = CString::new(format!("@{file}")).unwrap_or_default();
+        self.limited(Entry::Compile, |lua| source::load(lua, &name, source))
+    }
+
+    /// Does something that gives a status, with the error on the stack if it is one, under all limits.
+    fn limited(&self, entry: Entry, work: impl FnOnce(Lua) -> c_int) -> Result<(), Failure> {
         let (host, raw) = (&*self.host, self.lua.raw());
         if self.broken.get() {
             return Err(Failure { kind: FailureKind::Error, message: "the sandbox is broken: an earlier call panicked".into() });
@@ -62,7 +76,7 @@ impl State {
         host.stopped.set(None);
         host.refused.set(None);
         self.memory.forget();
-        let counted = self.count_instructions();
+        let counted = self.arm();
         let worker = &*host.worker;
         let alone = !worker.is_active();
         if alone {
@@ -70,9 +84,7 @@ impl State {
         }
         let call = Call { worker, broken: &self.broken, alone };
         worker.begin(raw, self.budget(entry));
-        // SAFETY: live state with function and arguments on its stack and the handler below. What
-        // this frame holds is not skipped: errors end in this call.
-        let status = unsafe { ffi::lua_pcall(raw, args, results, HANDLER) };
+        let status = work(self.lua);
         let tripped = call.end();
         if tripped || counted {
             // SAFETY: live state.
@@ -83,69 +95,40 @@ impl State {
         }
         if tripped && host.stopped.get().is_none() {
             host.stopped.set(Some(FailureKind::Cpu)); // it ended on its own, by an error, but too late
-            host.place.set(self.memory.refused().unwrap_or_default());
+            host.place.set(self.memory.refused().unwrap_or_default().place);
+            stop::forget();
         }
-        let failure = self.failure(status, entry);
+        let failure = explain::failure(self, status, entry);
         self.lua.set_top(HANDLER);
         Err(failure)
     }
 
-    fn budget(&self, entry: Entry) -> u64 {
+    /// Nanoseconds of CPU that a call may take.
+    pub fn budget(&self, entry: Entry) -> u64 {
         let cpu = self.host.config.limits.cpu;
-        let cpu = if entry == Entry::Load { cpu.saturating_mul(LOAD_FACTOR) } else { cpu };
+        if self.host.sink.get().is_some() {
+            return INPUT_SLICE.min(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX));
+        }
+        let cpu = if cpu == Limits::ENDLESS { Limits::default().cpu } else { cpu };
+        let cpu = if matches!(entry, Entry::Compile | Entry::Load) { cpu.saturating_mul(LOAD_FACTOR) } else { cpu };
         u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Arms the hook of an instruction limit, if there is one.
-    fn count_instructions(&self) -> bool {
-        let Some(limit) = self.host.config.limits.instructions else { return false };
-        let step = limit.clamp(1, 1 << 30);
-        self.host.instructions.set(limit);
-        self.host.instruction_step.set(step);
-        // SAFETY: live state.
-        unsafe { ffi::lua_sethook(self.lua.raw(), Some(stop::hook), ffi::LUA_MASKCOUNT, step as c_int) };
-        true
-    }
-
-    /// What to say about a call that ended with an error, whose value is on top of the stack.
-    fn failure(&self, status: c_int, entry: Entry) -> Failure {
-        let host = &*self.host;
-        let limits = &host.config.limits;
-        let (name, per) = (entry.name(), entry.per());
-        if let Some(kind) = host.stopped.get() {
-            let place = shown(host.place.get());
-            let message = if kind == FailureKind::Cpu {
-                let used = std::time::Duration::from_nanos(host.worker.used());
-                let limit = std::time::Duration::from_nanos(self.budget(entry));
-                format!("{place}CPU budget used up: {} of {} in {name}. Raise cpu_limit or do less {per}.", span(used), span(limit))
-            } else {
-                let limit = limits.instructions.unwrap_or_default();
-                format!("{place}instruction_limit exceeded: {limit} of {limit} in {name}. Raise instruction_limit or do less {per}.")
-            };
-            return Failure { kind, message };
+    /// Arms the hook of an instruction limit and of recording lines, if there is such.
+    fn arm(&self) -> bool {
+        let (mut mask, mut step) = (if self.host.config.coverage { ffi::LUA_MASKLINE } else { 0 }, 0);
+        if let Some(limit) = self.host.config.limits.instructions {
+            mask |= ffi::LUA_MASKCOUNT;
+            step = limit.clamp(1, 1 << 30);
+            self.host.instructions.set(limit);
+            self.host.instruction_step.set(step);
         }
-        let raised = self.lua.take_error(status);
-        if let (Some(place), true) = (self.memory.refused(), raised.out_of_memory || raised.message.ends_with("not enough memory")) {
-            let (used, cap) = (self.memory.current(), self.memory.cap());
-            let place = shown(place);
-            let message = format!("{place}not enough memory: {used} of {cap} bytes in {name}. Raise memory_limit or keep less.");
-            return Failure { kind: FailureKind::Memory, message };
+        if mask != 0 {
+            // SAFETY: live state.
+            unsafe { ffi::lua_sethook(self.lua.raw(), Some(stop::hook), mask, step as c_int) };
         }
-        let place = host.place.get();
-        let located = raised.message.as_bytes().starts_with(place.source()) || raised.message.contains(".lua:");
-        let message = if place.line > 0 && !located { format!("{place}: {}", raised.message) } else { raised.message };
-        let kind = match host.refused.get() {
-            Some(FailureKind::Output) if message.contains(OUTPUT) => FailureKind::Output,
-            Some(FailureKind::Injection) if message.contains(INJECTION) => FailureKind::Injection,
-            _ => FailureKind::Error,
-        };
-        Failure { kind, message }
+        mask != 0
     }
-}
-
-/// A place in front of a message, where it is known.
-fn shown(place: Place) -> String {
-    if place.line > 0 { format!("{place}: ") } else { String::new() }
 }
 
 impl Drop for State {

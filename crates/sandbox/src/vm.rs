@@ -10,6 +10,7 @@ use std::mem;
 
 use mlua::ffi::{self, lua_CFunction, lua_State};
 
+use crate::allocator::Memory;
 use crate::host::Host;
 
 /// A live Lua state. It is made by `unsafe` only, and its maker promises that the state lives as
@@ -284,6 +285,23 @@ impl Lua {
         unsafe { &**ffi::lua_getextraspace(self.0).cast::<*const Host>() }
     }
 
+    /// The memory this state allocates from.
+    pub fn memory<'m>(self) -> &'m Memory {
+        let mut memory = std::ptr::null_mut();
+        // SAFETY: the state was made with `allocate` and a `Memory` that outlives it and is only ever
+        // reached through shared references.
+        unsafe {
+            ffi::lua_getallocf(self.0, &mut memory);
+            &*memory.cast::<Memory>()
+        }
+    }
+
+    /// Raises Lua's own error; needs no memory.
+    pub fn out_of_memory(self) -> ! {
+        self.push_bytes(b"not enough memory"); // Lua keeps this string from the start
+        self.throw()
+    }
+
     /// Where the script is: the innermost function that has a line. Neither allocates nor raises.
     pub fn place(self) -> Place {
         // SAFETY: a zeroed lua_Debug is valid (integers and nullable pointers); the state is live.
@@ -354,11 +372,13 @@ pub(crate) struct Place {
 
 impl Default for Place {
     fn default() -> Self {
-        Place { source: [0; 60], line: 0 }
+        Place::UNKNOWN
     }
 }
 
 impl Place {
+    pub const UNKNOWN: Place = Place { source: [0; 60], line: 0 };
+
     /// The file as Lua's own messages name it.
     pub fn source(&self) -> &[u8] {
         self.source.split(|&b| b == 0).next().unwrap_or_default()

@@ -69,6 +69,20 @@ impl Worker {
         self.call.store(call, Ordering::Release);
     }
 
+    /// Lets a call that was to be stopped go on, with its whole budget anew.
+    pub fn renew(&self) {
+        let call = self.last.load(Ordering::Relaxed) + 1;
+        self.last.store(call, Ordering::Relaxed);
+        self.call.store(call, Ordering::Release);
+    }
+
+    /// Another thread of Lua runs from here on, within the same call.
+    pub fn switch(&self, state: *mut lua_State) {
+        self.state.store(state, Ordering::Relaxed);
+        // What comes next finds out whether the handler armed the thread that ran before.
+        compiler_fence(Ordering::SeqCst);
+    }
+
     /// Ends the call. Returns whether its hook was armed and has to be taken off.
     pub fn end(&self) -> bool {
         self.call.store(0, Ordering::Release);
@@ -109,12 +123,27 @@ impl Worker {
         }
     }
 
+    /// Marks this thread inactive while the guard lives: it waits in the midst of a call, for how long nobody knows.
+    pub fn away(&self) -> Away<'_> {
+        self.leave();
+        Away(self)
+    }
+
     pub fn is_active(&self) -> bool {
         self.depth.load(Ordering::Relaxed) != 0
     }
 
     fn cpu(&self) -> Option<u64> {
         clock_ns(self.clock)
+    }
+}
+
+/// See [`Worker::away`].
+pub(crate) struct Away<'a>(&'a Worker);
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        self.0.enter();
     }
 }
 
@@ -162,11 +191,13 @@ thread_local! {
     static HANDLED: Cell<*const Worker> = const { Cell::new(ptr::null()) };
 }
 
-/// The watchdog's view of a worker: the call it last saw, and the thread's CPU clock then.
+/// The watchdog's view of a worker: the call it last saw, the thread's CPU clock then, and how much
+/// of it the call may use before it is signalled (again).
 struct Watched {
     worker: Arc<Worker>,
     call: u64,
     since: u64,
+    enough: u64,
 }
 
 fn watched() -> MutexGuard<'static, Vec<Watched>> {
@@ -201,7 +232,7 @@ impl Registration {
         });
         unblock_signal();
         HANDLED.set(Arc::as_ptr(&worker));
-        watched().push(Watched { worker: worker.clone(), call: 0, since: 0 });
+        watched().push(Watched { worker: worker.clone(), call: 0, since: 0, enough: u64::MAX });
         Ok(Registration(worker))
     }
 }
@@ -305,12 +336,20 @@ fn look() -> Duration {
         pause = pause.min(Duration::from_nanos(budget / 4));
         let Some(cpu) = worker.cpu() else { continue };
         if call != watched.call {
-            (watched.call, watched.since) = (call, cpu);
-        } else if cpu.saturating_sub(watched.since) >= budget {
-            worker.used.store(cpu - watched.since, Ordering::Relaxed);
+            (watched.call, watched.since, watched.enough) = (call, cpu, budget);
+        }
+        let used = cpu.saturating_sub(watched.since);
+        if used >= watched.enough {
+            // Arming takes milliseconds where functions are nested deeply. Signals that came faster
+            // than they are handled would be all that the thread ever does.
+            watched.enough = used.saturating_mul(2);
+            worker.used.store(used, Ordering::Relaxed);
             worker.target.store(call, Ordering::Relaxed);
             // SAFETY: the list is locked, so the thread is alive (it leaves the list before it ends).
             unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), worker.thread, signal()) };
+        } else {
+            // Back when its time is up, if that is sooner.
+            pause = pause.min(Duration::from_nanos(watched.enough - used));
         }
     }
     pause.max(SHORTEST_POLL)

@@ -3,10 +3,11 @@
 //! [`Delivery`] encodes a batch's messages, offers them to the output, collects its verdicts, and
 //! offers again what the output asked to retry, as the engine would.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use message::{Batch, BatchBuilder, MessageRef};
-use plugin::{BuildCx, Clock, Encoder, Item, Meter, OutBatch, OutCx, Output, Reject, Stop, Verdict};
+use plugin::{BuildCx, Clock, Encoder, Fatal, Item, Meter, OutBatch, OutCx, Output, Reject, Stop, Verdict, Verdicts};
 
 use crate::plugins::build_cx;
 
@@ -42,6 +43,10 @@ pub struct Delivery {
     /// Asks the output to stop.
     pub stop: Stop,
     pub meter: Meter,
+    /// Verdicts told on messages that were taken before, by their numbers.
+    pub late: Vec<(Range<u64>, Verdict)>,
+    /// Why the output cannot go on.
+    pub fatal: Option<Fatal>,
 }
 
 impl Delivery {
@@ -49,7 +54,16 @@ impl Delivery {
     pub fn new(output: Box<dyn Output>) -> Delivery {
         let clock = Clock::real();
         let build = BuildCx { clock: clock.clone(), ..build_cx() };
-        Delivery { output, encoder: Box::new(PayloadLines), build, clock, stop: Stop::new(), meter: Meter::default() }
+        Delivery {
+            output,
+            encoder: Box::new(PayloadLines),
+            build,
+            clock,
+            stop: Stop::new(),
+            meter: Meter::default(),
+            late: Vec::new(),
+            fatal: None,
+        }
     }
 
     pub fn encoder(mut self, encoder: Box<dyn Encoder>) -> Delivery {
@@ -124,9 +138,11 @@ impl Delivery {
     }
 
     fn with_cx(&mut self, messages: usize, call: impl FnOnce(&mut dyn Output, &mut OutCx<'_>)) -> Vec<Option<Verdict>> {
-        let mut verdicts = vec![None; messages];
+        let mut verdicts = Verdicts::of(messages);
         call(&mut *self.output, &mut OutCx::new(&self.build, &self.clock, &self.stop, &self.meter, &mut verdicts));
-        verdicts
+        self.late.append(&mut verdicts.late);
+        self.fatal = verdicts.fatal.or(self.fatal.take());
+        verdicts.now
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod configuration;
 mod framing;
+#[cfg(feature = "lua")]
+mod lua;
 mod records;
 
 use matcher::{Index, Matcher, Selected};
@@ -25,6 +27,12 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("log_format", records::log_format),
     ("statsd", statsd),
     ("config", configuration::config),
+    #[cfg(feature = "lua")]
+    ("lua_script", lua::script),
+    #[cfg(feature = "lua")]
+    ("lua_api", lua::api),
+    #[cfg(feature = "lua")]
+    ("lua_modules", lua::modules),
 ];
 
 /// Runs a target by name.

@@ -64,6 +64,8 @@ pub struct SeenStream {
     pub complete: u64,
     /// Lengths of `bytes` at which the stream was said to be at its end.
     pub ends: Vec<usize>,
+    /// What the input noted last.
+    pub note: String,
     /// Positions the stream was moved to.
     pub seeks: Vec<u64>,
     pub closed: bool,
@@ -86,7 +88,12 @@ impl Seen {
         for stream in &self.streams {
             remembered.retain(|c| c.key != stream.options.key);
             let StreamOptions { key, identity, .. } = &stream.options;
-            remembered.push(Checkpoint { key: key.clone(), identity: identity.clone(), position: stream.complete });
+            remembered.push(Checkpoint {
+                key: key.clone(),
+                identity: identity.clone(),
+                position: stream.complete,
+                note: stream.note.clone(),
+            });
         }
         remembered.retain(|c| !c.key.is_empty() && !self.forgotten.contains(&c.key));
         remembered
@@ -240,6 +247,22 @@ impl Intake for RecordingIntake {
         make(builder.messages());
         self.change(|seen| seen.made.push(Arc::new(builder.finish())));
     }
+
+    fn make_at(&mut self, stream: StreamId, note: Option<&str>, make: &mut dyn FnMut(&mut Messages)) {
+        let mut builder = BatchBuilder::default();
+        make(builder.messages());
+        self.change(|seen| {
+            seen.made.push(Arc::new(builder.finish()));
+            let stream = seen.stream(stream);
+            stream.position += 1;
+            stream.complete = stream.position;
+            if let Some(note) = note {
+                stream.note = note.to_string();
+            }
+        });
+    }
+
+    fn hand_on(&mut self) {}
 
     fn poll(&mut self) {
         self.change(|seen| seen.polls += 1);

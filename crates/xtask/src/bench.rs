@@ -10,6 +10,7 @@ mod idle;
 mod inputs;
 mod machine;
 mod peers;
+mod sandbox;
 mod statsd;
 mod table;
 mod tail;
@@ -61,10 +62,18 @@ pub struct Settings {
     pub dir: PathBuf,
 }
 
+/// Whether any of these workloads runs the program.
+pub fn runs_nilo(workloads: &[String]) -> bool {
+    workloads.is_empty() || workloads.iter().any(|w| !w.eq_ignore_ascii_case(SANDBOX))
+}
+
 /// Where inputs, peers and results are kept.
 pub fn directory() -> PathBuf {
     workspace::target().join("bench")
 }
+
+/// The one that does not run the program.
+const SANDBOX: &str = "sandbox";
 
 type Workload = fn(&Settings) -> Result<Vec<Contender>>;
 
@@ -76,6 +85,7 @@ const WORKLOADS: &[(&str, &str, Workload)] = &[
     ("W4", "TCP → file, raw lines of RFC 5424", tcp::raw),
     ("W5", "statsd over UDP", statsd::udp),
     ("W6", "idle, one tail → file", idle::idle),
+    (SANDBOX, "what a Lua sandbox costs", sandbox::sandbox),
 ];
 
 /// Measures; prints tables on stdout and writes `results` as JSON.

@@ -33,7 +33,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Bench {
-    /// Which, such as W1 W3. Default: all.
+    /// Which, such as W1 W3 sandbox. Default: all.
     workloads: Vec<String>,
     /// Measure rsyslog, syslog-ng and collectd too, if they are there.
     #[arg(long)]
@@ -121,8 +121,8 @@ fn measure(args: Bench) -> Result<ExitCode> {
     }
     let dir = bench::directory();
     let results = args.json.unwrap_or_else(|| dir.join("results.json"));
-    let settings =
-        Settings { nilo: program(args.nilo)?, workloads: args.workloads, peers: args.peers, runs: args.runs.max(1), size: args.size, dir };
+    let nilo = if bench::runs_nilo(&args.workloads) { program(args.nilo)? } else { PathBuf::new() };
+    let settings = Settings { nilo, workloads: args.workloads, peers: args.peers, runs: args.runs.max(1), size: args.size, dir };
     bench::bench(&settings, &results)?;
     Ok(ExitCode::SUCCESS)
 }

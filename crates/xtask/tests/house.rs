@@ -9,11 +9,11 @@ use xtask::workspace;
 
 /// Rooms by level. A room may use those of lower levels only.
 const LEVELS: &[&[&str]] = &[
-    &["message", "options"],
-    &["matcher", "metrics", "sandbox", "journal", "detect", "series"],
-    &["plugin", "promql"],
-    &["codecs", "inputs", "outputs", "filters", "rules"],
-    &["engine"],
+    &["message", "options", "pattern", "lpeg", "sketch"],
+    &["matcher", "metrics", "journal", "detect", "series"],
+    &["plugin", "promql", "sandbox"],
+    &["modules", "codecs", "inputs", "outputs", "rules"],
+    &["filters", "engine"],
     &["control"],
     &["nilometer"],
 ];

@@ -3,5 +3,6 @@
 mod board;
 mod delivery;
 mod reloading;
+mod scripts;
 mod stress;
 mod supervision;

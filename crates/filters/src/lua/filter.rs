@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use message::{Batch, BatchBuilder, Selection};
 use options::{Opt, Options, Problem};
-use plugin::{BuildCx, Carried, Example, Filter, FilterCx, FilterFailure, Gauge, Kind, Stability};
-use sandbox::{Family, Inject, Status};
+use plugin::{BuildCx, Carried, Example, Filter, FilterCx, FilterFailure, Gauge, Kind, Scripted, Stability};
+use sandbox::{Family, Inject, Schedule, Status, common_tick};
 
-use super::{CONFIG, CPU, INSTRUCTIONS, Loaded, MEMORY, MODULES, OUTPUT, SCRIPT, STATE, load, sandbox_config};
+use super::{API, CONFIG, CPU, INSTRUCTIONS, Loaded, MEMORY, MODULES, OUTPUT, SCRIPT, STATE, count, load, sandbox_config};
 
 pub const KIND: Kind = Kind::filter("lua", Stability::Stable, build)
     .summary("Computes over messages in a sandboxed Lua script, reloaded when its file changes.")
@@ -30,6 +30,7 @@ pub const KIND: Kind = Kind::filter("lua", Stability::Stable, build)
         Opt::duration("every").sample("\"5s\"").doc("How often timer_event(ns) is called. Default: only at an orderly stop."),
         CONFIG,
         MODULES,
+        API,
         MEMORY,
         CPU,
         INSTRUCTIONS,
@@ -46,22 +47,40 @@ pub const KIND: Kind = Kind::filter("lua", Stability::Stable, build)
 struct LuaFilter {
     name: String,
     loaded: Loaded,
-    every: Option<Duration>,
+    ticks: Ticks,
+}
+
+/// When timer_event and the script's own timers are called.
+struct Ticks {
+    /// Of `timer_event`.
+    every: Option<Schedule>,
+    /// Of the engine: it falls on all of them.
+    common: Option<Duration>,
+}
+
+impl Ticks {
+    fn new(every: Option<Duration>, timers: Option<Duration>) -> Ticks {
+        Ticks { every: every.map(Schedule::new), common: common_tick(every.into_iter().chain(timers)) }
+    }
+
+    /// When timer_event was due, if it is at this tick.
+    fn timer_event(&mut self, due: i64, last: bool) -> Option<i64> {
+        let common = self.common.unwrap_or_default();
+        let event = self.every.as_mut().and_then(|every| every.take(due, common));
+        event.or(last.then_some(due))
+    }
 }
 
 fn build(o: &Options, cx: &BuildCx) -> Result<Box<dyn Filter>, Problem> {
-    let count = |name: &str| match usize::try_from(o.integer(name)) {
-        Ok(n) if n <= 100_000 => Ok(n),
-        _ => Err(o.problem(name, format!("`{name}` is out of range"), "expected 0 to 100000")),
-    };
-    let config = sandbox_config(o, cx, Family::Filter, count("max_process_inject")?, count("max_timer_inject")?);
-    let loaded = load(o, &config)?;
+    let config = sandbox_config(o, cx, Family::Filter, count(o, "max_process_inject")?, count(o, "max_timer_inject")?);
+    let loaded = load(o, config)?;
     let every = o.get_duration("every");
     if every.is_some() && !loaded.sandbox.has_timer_event() {
         let problem = o.problem("every", "the script has no timer_event", "`every` says how often it is called");
         return Err(problem.help("define function timer_event(ns) in the script, or remove `every`"));
     }
-    Ok(Box::new(LuaFilter { name: format!("filter.{}", cx.name), loaded, every }))
+    let ticks = Ticks::new(every, loaded.sandbox.timers());
+    Ok(Box::new(LuaFilter { name: format!("filter.{}", cx.name), loaded, ticks }))
 }
 
 impl LuaFilter {
@@ -103,24 +122,31 @@ impl Filter for LuaFilter {
     }
 
     fn every(&self) -> Option<Duration> {
-        self.every
+        self.ticks.common
     }
 
     fn tick(&mut self, due: i64, last: bool, out: &mut BatchBuilder, cx: &FilterCx<'_>) -> Result<(), FilterFailure> {
         let _awake = sandbox::active();
         let mut inject = Inject { builder: out, now_ns: cx.clock.now() };
-        let outcome = self.loaded.sandbox.timer_event(due, last, &mut inject);
+        let event = self.ticks.timer_event(due, last);
+        let sandbox = &mut self.loaded.sandbox;
+        let mut outcome = match self.ticks.common {
+            Some(common) => sandbox.fire_timers(due, common, last, &mut inject),
+            None => Ok(()),
+        };
+        if let (Ok(()), Some(due)) = (&outcome, event) {
+            outcome = sandbox.timer_event(due, last, &mut inject);
+        }
         self.loaded.log_prints(&self.name);
         outcome.map_err(|why| self.failure(0, &why))
     }
 
     fn save(&mut self) -> Result<Vec<u8>, String> {
-        self.loaded.sandbox.save().map_err(|e| e.to_string())
+        self.loaded.save()
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<Carried, String> {
-        let carried = self.loaded.sandbox.restore(saved).map_err(|e| e.to_string())?;
-        Ok(Carried { carried: carried.carried, reset: carried.reset, unsaved: carried.unsaved })
+        self.loaded.restore(saved)
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -172,6 +198,29 @@ mod tests {
         assert_eq!(out.get(0).payload(), b"6");
         let mut next = filter(&dir, SUM, "").unwrap();
         assert_eq!(next.restore(&f.save().unwrap()).unwrap().carried, ["sum"]);
+    }
+
+    #[test]
+    fn timers_of_the_script_and_timer_event_each_have_their_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = "function process_message() return 0 end
+            function timer_event(ns, last) inject_payload('', '', 'event ', ns, last and ' last' or '') end
+            every('4s', function(ns, last) inject_payload('', '', 'four ', ns, last and ' last' or '') end)";
+        const S: i64 = 1_000_000_000;
+        let fired = |f: &mut Box<dyn Filter>, at: i64, last: bool| {
+            let (clock, meter, mut out) = (Clock::standing(at), Meter::default(), BatchBuilder::default());
+            f.tick(at, last, &mut out, &FilterCx { clock: &clock, meter: &meter }).unwrap();
+            (0..out.len()).map(|n| String::from_utf8_lossy(out.get(n).payload()).into_owned()).collect::<Vec<_>>()
+        };
+        let mut f = filter(&dir, source, "every = '6s'").unwrap();
+        assert_eq!(f.every(), Some(Duration::from_secs(2)));
+        let all: Vec<_> = [2, 4, 6, 8, 10, 12].iter().flat_map(|n| fired(&mut f, n * S, false)).collect();
+        assert_eq!(all, ["four 4000000000", "event 6000000000", "four 8000000000", "four 12000000000", "event 12000000000"]);
+        assert_eq!(fired(&mut f, 13 * S, true), ["four 13000000000 last", "event 13000000000 last"]);
+        let mut without = filter(&dir, source, "").unwrap();
+        assert_eq!(without.every(), Some(Duration::from_secs(4)));
+        assert_eq!(fired(&mut without, 4 * S, false), ["four 4000000000"], "no `every`, no timer_event");
+        assert_eq!(filter(&dir, SUM, "").unwrap().every(), None);
     }
 
     #[test]

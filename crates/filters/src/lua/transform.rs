@@ -3,16 +3,14 @@
 //!
 //! For what `set`, `drop`, `rename` and `redact` cannot express. It runs on its input's thread, so
 //! its time is the input's. A script that fails keeps the message from everyone: a redaction that
-//! fails leaks nothing.
-
-use std::path::PathBuf;
+//! fails leaks nothing. Its globals are carried over reloads and restarts.
 
 use message::Messages;
 use options::{Options, Problem};
-use plugin::{BuildCx, Clock, Example, Kind, Reject, Stability, Transform, Transformed};
+use plugin::{BuildCx, Clock, Example, Kind, Reject, Scripted, Stability, Transform, Transformed};
 use sandbox::{Family, Status};
 
-use super::{CONFIG, CPU, INSTRUCTIONS, Loaded, MEMORY, MODULES, OUTPUT, SCRIPT, STATE, load, sandbox_config};
+use super::{API, CONFIG, CPU, INSTRUCTIONS, Loaded, MEMORY, MODULES, OUTPUT, SCRIPT, STATE, load, sandbox_config};
 
 pub const KIND: Kind = Kind::transform("lua", Stability::Stable, build)
     .summary("Changes messages in a sandboxed Lua script before they are routed.")
@@ -20,7 +18,7 @@ pub const KIND: Kind = Kind::transform("lua", Stability::Stable, build)
         "The script defines process_message(). It reads with read_message(name) and changes with write_message(name, value); value nil \
          removes a field. Returning 0 keeps the message, −2 drops it, any other negative number rejects it.",
     )
-    .options(&[SCRIPT, CONFIG, MODULES, MEMORY, CPU, INSTRUCTIONS, OUTPUT, STATE])
+    .options(&[SCRIPT, CONFIG, MODULES, API, MEMORY, CPU, INSTRUCTIONS, OUTPUT, STATE])
     .examples(&[Example { title: "Enrich with a script", toml: "script = \"enrich.lua\"" }]);
 
 struct LuaTransform {
@@ -32,7 +30,7 @@ struct LuaTransform {
 fn build(o: &Options, cx: &BuildCx) -> Result<Box<dyn Transform>, Problem> {
     // Injected messages would run through this very transform again.
     let config = sandbox_config(o, cx, Family::Transform, 0, 0);
-    Ok(Box::new(LuaTransform { name: format!("transform.{}", cx.name), loaded: load(o, &config)?, clock: cx.clock.clone() }))
+    Ok(Box::new(LuaTransform { name: format!("transform.{}", cx.name), loaded: load(o, config)?, clock: cx.clock.clone() }))
 }
 
 impl Transform for LuaTransform {
@@ -43,13 +41,13 @@ impl Transform for LuaTransform {
         match outcome {
             Ok(Status::Ok) => Ok(Transformed::Keep),
             Ok(Status::Skipped(_)) => Ok(Transformed::Drop),
-            Ok(Status::Failed(why)) => Err(Reject::new(why.unwrap_or_else(|| "process_message returned a negative number".to_string()))),
-            Err(failure) => Err(Reject::new(failure.to_string())),
+            Ok(Status::Failed(why)) => Err(self.loaded.refused(why)),
+            Err(failure) => Err(self.loaded.failed(&failure)),
         }
     }
 
-    fn files(&self) -> Vec<PathBuf> {
-        self.loaded.files()
+    fn script(&mut self) -> Option<&mut dyn Scripted> {
+        Some(&mut self.loaded)
     }
 }
 

@@ -159,7 +159,7 @@ mod tests {
     fn a_remembered_file_is_known_again_by_id_and_beginning() {
         let (path, id) = (Path::new("/var/log/a:b.log"), FileId { dev: 0xfd01, inode: 42 });
         let head = Head::read(&file(b"first line\n")).unwrap();
-        let checkpoint = Checkpoint { key: id.key(), identity: head.identity(path), position: 11 };
+        let checkpoint = Checkpoint { key: id.key(), identity: head.identity(path), position: 11, ..Checkpoint::default() };
         let remembered = Remembered::parse(&checkpoint).unwrap();
         assert_eq!(remembered, Remembered::new("fd01:2a", id, path, 11, &head));
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn keys_of_others_are_not_ours() {
-        let parse = |key: &str, identity: &str| Remembered::parse(&Checkpoint { key: key.into(), identity: identity.into(), position: 0 });
+        let parse = |key: &str, identity: &str| Remembered::parse(&Checkpoint { key: key.into(), identity: identity.into(), ..Checkpoint::default() });
         assert!(parse("1:2:3", "0:cbf29ce484222325:/a").is_some());
         for (key, identity) in [("topic/3", "0:0:/a"), ("1:2", ""), ("1:2", "2000:0:/a"), ("1:2", "0:0")] {
             assert_eq!(parse(key, identity), None, "{key} {identity}");

@@ -337,7 +337,7 @@ fn checkpoints_of_files_that_are_gone_are_forgotten() {
     let logs = Logs::new();
     let remember = |path: PathBuf, key: &str| {
         let identity = format!("0:cbf29ce484222325:{}", path.display());
-        Checkpoint { key: key.into(), identity, position: 0 }
+        Checkpoint { key: key.into(), identity, ..Checkpoint::default() }
     };
     let gone = remember(logs.at("gone.log"), "1:1");
     let unmounted = remember("/surely/not/mounted/a.log".into(), "1:2");

@@ -3,6 +3,9 @@
 mod cat;
 mod check;
 mod list;
+mod lua;
+mod lua_everywhere;
 mod nilo;
 mod run;
+mod sandboxes;
 mod tail;

@@ -6,11 +6,12 @@ use message::Text;
 use mlua::ffi;
 
 use super::inject::{admit, complete, too_much_output};
-use crate::Family;
 use crate::host::Host;
+use crate::native::object_at;
 use crate::vm::Lua;
+use crate::{Api, Family};
 
-/// `add_to_payload(...)`: appends strings, numbers, booleans and nil.
+/// `add_to_payload(...)`: appends strings, numbers, booleans, nil and objects that have a text.
 pub(crate) fn add_to_payload(lua: Lua) -> c_int {
     if lua.top() == 0 {
         lua.bad_argument(0, c"must have at least one argument");
@@ -30,8 +31,9 @@ pub(crate) fn inject_payload(lua: Lua) -> c_int {
         return 0;
     }
     if host.config.family == Family::Encoder {
-        let payload = host.payload.take();
-        *host.encoded.borrow_mut() = Some(payload);
+        host.encoded.swap(&host.payload);
+        host.has_encoded.set(true);
+        host.payload.borrow_mut().clear();
         gauge(host);
         return 0;
     }
@@ -51,7 +53,7 @@ fn add_message(host: &Host, type_: &[u8], name: &[u8]) {
     host.stored.set(host.stored.get() + payload.len() + type_.len() + name.len());
     host.with_target(|messages| {
         let mut m = messages.add();
-        m.set_type(b"heka.sandbox-output");
+        m.set_type(if host.config.api == Api::Heka { b"heka.sandbox-output" } else { b"inject_payload" });
         m.set_payload(&payload);
         let texts = m.messages();
         let key = texts.store(b"payload_type");
@@ -105,6 +107,7 @@ fn append_one(lua: Lua, host: &Host, n: c_int, limit: usize) -> Option<usize> {
         ffi::LUA_TNUMBER => write_number(lua.number(n).unwrap_or_default(), &mut payload),
         ffi::LUA_TBOOLEAN => payload.extend_from_slice(if lua.boolean(n) { b"true" } else { b"false" }),
         ffi::LUA_TNIL => payload.extend_from_slice(b"nil"),
+        ffi::LUA_TUSERDATA => return object_at(lua, n)?.write(&mut payload, limit).then(|| payload.len()),
         _ => return None,
     }
     Some(payload.len())
@@ -116,14 +119,14 @@ fn gauge(host: &Host) {
     host.output.set(output);
 }
 
-fn write_integer(n: i64, into: &mut Vec<u8>) {
+pub(super) fn write_integer(n: i64, into: &mut Vec<u8>) {
     use std::io::Write;
     let _ = write!(into, "{n}"); // a vector takes everything
 }
 
 /// A number as Heka's sandbox prints it: at most 8 decimals, without trailing zeros; beyond the
 /// range of a C int as `%.17g`.
-fn write_number(x: f64, into: &mut Vec<u8>) {
+pub(super) fn write_number(x: f64, into: &mut Vec<u8>) {
     use std::io::Write;
     if x.is_nan() {
         into.extend_from_slice(b"nan");

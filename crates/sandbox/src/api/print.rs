@@ -2,17 +2,13 @@
 
 use std::ffi::c_int;
 
+use super::log::{Level, MAX_LINE, is_full, keep};
 use crate::vm::Lua;
-
-/// Lines kept until the host takes them, and bytes of a line; what is beyond is counted or cut.
-const MAX_LINES: usize = 32;
-const MAX_LINE: usize = 512;
 
 /// `print(...)`: one line of the arguments, separated by tabs.
 pub(crate) fn print(lua: Lua) -> c_int {
     let host = lua.host();
-    if host.log.borrow().len() >= MAX_LINES {
-        host.log_dropped.set(host.log_dropped.get() + 1);
+    if is_full(host) {
         return 0;
     }
     host.scratch.borrow_mut().clear();
@@ -28,7 +24,6 @@ pub(crate) fn print(lua: Lua) -> c_int {
         drop(line);
         lua.pop(1);
     }
-    let line = String::from_utf8_lossy(&host.scratch.borrow()).into_owned();
-    host.log.borrow_mut().push(line);
+    keep(host, Level::Info, &host.scratch.borrow());
     0
 }

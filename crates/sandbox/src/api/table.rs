@@ -16,6 +16,7 @@ use std::fmt;
 use message::{Datum, Header, Messages, Text, Uuid, ValueType};
 use mlua::ffi;
 
+use super::payload::{write_integer, write_number};
 use crate::vm::Lua;
 
 /// Why a table is not a message.
@@ -27,6 +28,10 @@ pub(crate) enum Invalid {
     NoName,
     TooDeep,
     TooLong(usize),
+    /// Bytes that are no message.
+    Protobuf,
+    /// A stream reader without a message.
+    Empty,
     Stopped,
 }
 
@@ -38,6 +43,8 @@ impl fmt::Display for Invalid {
             Invalid::Header(header, type_) => write!(f, "could not encode protobuf - {} cannot be a {type_}", header.name()),
             Invalid::NoName => f.write_str("could not encode protobuf - a field of the array form has no name"),
             Invalid::TooDeep => f.write_str("could not encode protobuf - too many fields"),
+            Invalid::Protobuf => f.write_str("protobuf unmarshal failed"),
+            Invalid::Empty => f.write_str("the stream reader holds no message"),
             Invalid::Stopped => f.write_str("stopped"),
             Invalid::TooLong(n) => write!(f, "message of more than {n} bytes"),
         }
@@ -77,7 +84,7 @@ struct Spec {
 impl Build<'_> {
     /// Fails when the call is to be stopped: the same long table may describe many fields.
     fn attend(&self) -> Result<(), Invalid> {
-        if self.lua.host().worker.tripped() { Err(Invalid::Stopped) } else { Ok(()) }
+        if self.lua.host().tripped() { Err(Invalid::Stopped) } else { Ok(()) }
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), Invalid> {
@@ -117,7 +124,8 @@ impl Build<'_> {
         let wrong = Invalid::Header(header, lua.type_name(value));
         match header {
             Header::Timestamp | Header::Severity | Header::Pid => {
-                let n = lua.integer(value).ok_or(wrong)?;
+                let severity = || lua.bytes(value).filter(|_| header == Header::Severity).and_then(severity_number);
+                let n = whole(lua, value).or_else(severity).ok_or(wrong)?;
                 let mut m = self.messages.message(self.at);
                 match header {
                     Header::Timestamp => m.set_timestamp(n),
@@ -131,7 +139,11 @@ impl Build<'_> {
                 self.messages.message(self.at).set_uuid(uuid);
             }
             _ => {
-                let text = self.store(lua.bytes(value).ok_or(wrong)?)?;
+                let text = match (lua.bytes(value), lua.number(value)) {
+                    (Some(text), _) => self.store(text)?,
+                    (None, Some(n)) => self.store(&number_text(lua, value, n))?,
+                    (None, None) => return Err(wrong),
+                };
                 self.messages.message(self.at).set_text_header(header, text);
             }
         }
@@ -221,7 +233,7 @@ impl Build<'_> {
                 Some(b"name") => spec.name = self.store(lua.bytes(-1).ok_or(Invalid::NoName)?)?,
                 Some(b"representation") => spec.representation = self.store(lua.bytes(-1).unwrap_or_default())?,
                 Some(b"value_type") => {
-                    let number = lua.integer(-1).and_then(|n| u64::try_from(n).ok());
+                    let number = whole(lua, -1).and_then(|n| u64::try_from(n).ok());
                     spec.type_ = Some(number.and_then(ValueType::from_number).ok_or(Invalid::Unsupported("value_type"))?);
                 }
                 Some(b"value") => {
@@ -275,6 +287,39 @@ impl Build<'_> {
     }
 }
 
+/// A number, or a text that is one: grammars capture texts, which Lua takes for numbers.
+fn whole(lua: Lua, index: c_int) -> Option<i64> {
+    lua.integer(index).or_else(|| {
+        let text = std::str::from_utf8(lua.bytes(index)?).ok()?.trim();
+        text.parse().ok().or_else(|| text.parse().ok().filter(|n: &f64| n.is_finite()).map(|n| n as i64))
+    })
+}
+
+/// The number of a severity of syslog (RFC 5424, section 6.2.1).
+fn severity_number(name: &[u8]) -> Option<i64> {
+    Some(match name {
+        b"emerg" | b"panic" => 0,
+        b"alert" => 1,
+        b"crit" => 2,
+        b"err" | b"error" => 3,
+        b"warning" | b"warn" => 4,
+        b"notice" => 5,
+        b"info" => 6,
+        b"debug" => 7,
+        _ => return None,
+    })
+}
+
+/// A number as the text of a header, as it would be in a payload.
+fn number_text(lua: Lua, index: c_int, number: f64) -> Vec<u8> {
+    let mut text = Vec::new();
+    match lua.integer(index).filter(|_| lua.is_integer(index)) {
+        Some(n) => write_integer(n, &mut text),
+        None => write_number(number, &mut text),
+    }
+    text
+}
+
 /// A value as another type of its kind: text, number or truth.
 pub(super) fn convert(value: Datum, to: ValueType) -> Option<Datum> {
     Some(match (value, to) {
@@ -288,7 +333,7 @@ pub(super) fn convert(value: Datum, to: ValueType) -> Option<Datum> {
 }
 
 /// Makes the values one type, a double where integers and doubles mix.
-fn unify(values: &mut [Datum]) -> Result<ValueType, Invalid> {
+pub(super) fn unify(values: &mut [Datum]) -> Result<ValueType, Invalid> {
     let first = values.first().ok_or(Invalid::Unsupported("nil"))?.type_();
     let number = |v: &Datum| matches!(v, Datum::Integer(_) | Datum::Double(_));
     if values.iter().all(|v| v.type_() == first) {

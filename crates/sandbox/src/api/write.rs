@@ -1,4 +1,4 @@
-//! `write_message`: changes the message a decoder or transform works on.
+//! `write_message`: changes the message a decoder or transform works on, or an encoder's copy of it.
 
 use std::ffi::c_int;
 
@@ -7,8 +7,7 @@ use mlua::ffi;
 
 use super::read::{field_name, index};
 use super::table::convert;
-use crate::host::Current;
-use crate::vm::Lua;
+use crate::vm::{Lossy, Lua};
 
 /// A value from the script.
 #[derive(Clone, Copy)]
@@ -52,7 +51,7 @@ pub(crate) fn write_message(lua: Lua) -> c_int {
     {
         super::inject::too_much_output(lua, text.len(), "write_message");
     }
-    let Current::Write { messages, raw, index } = host.current.get() else {
+    let Some((messages, raw, index)) = host.writable() else {
         lua.raise(format_args!("write_message() failed: there is no message to change here"));
     };
     // Each write takes room in the batch, replaced values included.
@@ -61,9 +60,22 @@ pub(crate) fn write_message(lua: Lua) -> c_int {
     if stored > limit.saturating_mul(MAX_WRITTEN) {
         super::inject::too_much_output(lua, stored, "write_message");
     }
-    // SAFETY: `Sandbox::process_message_mut` holds both for the length of the call, and no other
-    // reference to them is alive while this pure Rust code runs.
-    let outcome = unsafe { write(&mut *messages, &*raw, index, name, given, representation, Slot { field, array }) };
+    let outcome = match (name, given) {
+        (b"Timestamp", Given::Text(text)) => {
+            let Some(ns) = super::time::parse(text, host.now()) else {
+                lua.raise(format_args!(
+                    "write_message() failed: Timestamp takes nanoseconds or a time, not '{}'",
+                    Lossy(&text[..text.len().min(60)])
+                ));
+            };
+            // SAFETY: as below.
+            unsafe { (*messages).message(index).set_timestamp(ns) };
+            Ok(0)
+        }
+        // SAFETY: `Sandbox::process_message_mut` or the host itself holds both for the length of the call, and no other
+        // reference to them is alive while this pure Rust code runs.
+        _ => unsafe { write(&mut *messages, &*raw, index, name, given, representation, Slot { field, array }) },
+    };
     match outcome {
         Ok(copied) => host.stored.set(stored.saturating_add(copied)),
         Err(why) => lua.raise(format_args!("write_message() failed: {why}")),
@@ -72,7 +84,7 @@ pub(crate) fn write_message(lua: Lua) -> c_int {
 }
 
 /// All that one call may write, in multiples of the output limit.
-const MAX_WRITTEN: usize = 16;
+pub(super) const MAX_WRITTEN: usize = 16;
 
 /// Bytes of other values that had to be copied, or what is wrong.
 type Outcome = Result<usize, &'static str>;

@@ -45,6 +45,18 @@ pub(crate) fn numbers(lua: Lua) -> c_int {
     original(lua)
 }
 
+/// Longest numeral there is: Lua reads one in one go, however long it is.
+const LONGEST: usize = 64 << 10;
+
+/// `tonumber(value [, base])`: a longer text is none.
+pub(crate) fn to_number(lua: Lua) -> c_int {
+    if lua.bytes(1).is_some_and(|text| text.len() > LONGEST) {
+        lua.push_nil();
+        return 1;
+    }
+    original(lua)
+}
+
 /// Bytes of all strings among the arguments.
 pub(crate) fn total_len(lua: Lua) -> usize {
     (1..=lua.top()).filter_map(|n| lua.bytes(n)).map(<[u8]>::len).sum()

@@ -5,19 +5,19 @@ use std::mem;
 
 use memchr::memmem;
 use mlua::ffi::{self, lua_upvalueindex};
+use pattern::{Captured, Fault, Matcher, is_plain};
 
 use super::arguments::truncate;
 use crate::buffer::{Buffer, Space};
 use crate::failure::FailureKind;
-use crate::patterns::{Captured, Fault, Matcher, is_plain};
 use crate::stop;
 use crate::vm::{Lua, lua_function};
 
 /// The matcher of a call: it stops when the watchdog says so. It has no destructor, so that
 /// errors may be raised while it is alive.
-fn matcher<'a>(lua: Lua, subject: &'a [u8], pattern: &'a [u8]) -> Matcher<'a, impl Fn() -> bool + use<'a>> {
-    let worker = &*lua.host().worker;
-    without_destructor(Matcher::new(subject, pattern, || worker.tripped()))
+fn matcher<'a>(lua: Lua, subject: &'a [u8], pattern: &'a [u8]) -> Matcher<'a, impl FnMut() -> bool + use<'a>> {
+    let host = lua.host();
+    without_destructor(Matcher::new(subject, pattern, || host.tripped()))
 }
 
 fn without_destructor<T>(value: T) -> T {
@@ -124,7 +124,7 @@ fn push_span(lua: Lua, (start, end): (usize, usize)) {
 }
 
 /// Pushes the first `count` captures.
-fn push_captures<S: Fn() -> bool>(lua: Lua, m: &Matcher<'_, S>, count: usize, span: (usize, usize)) -> c_int {
+fn push_captures<S: FnMut() -> bool>(lua: Lua, m: &Matcher<'_, S>, count: usize, span: (usize, usize)) -> c_int {
     if !lua.reserve(count as c_int) {
         lua.raise(format_args!("stack overflow (too many captures)"));
     }
@@ -134,7 +134,7 @@ fn push_captures<S: Fn() -> bool>(lua: Lua, m: &Matcher<'_, S>, count: usize, sp
     count as c_int
 }
 
-fn push_capture<S: Fn() -> bool>(lua: Lua, m: &Matcher<'_, S>, n: usize, span: (usize, usize)) {
+fn push_capture<S: FnMut() -> bool>(lua: Lua, m: &Matcher<'_, S>, n: usize, span: (usize, usize)) {
     match settled(lua, m.capture(n, span)) {
         Captured::Text(text) => lua.push_bytes(text),
         Captured::Position(at) => lua.push_integer(at as i64),
@@ -222,7 +222,7 @@ pub(crate) fn gsub(lua: Lua) -> c_int {
 }
 
 /// Adds the replacement text of a match, with captures filled in.
-fn expand<S: Fn() -> bool>(lua: Lua, m: &mut Matcher<'_, S>, out: &mut Buffer<'_>, mut text: &[u8], span: (usize, usize)) {
+fn expand<S: FnMut() -> bool>(lua: Lua, m: &mut Matcher<'_, S>, out: &mut Buffer<'_>, mut text: &[u8], span: (usize, usize)) {
     while let Some(n) = memchr::memchr(b'%', text) {
         settled(lua, m.spend(1 + n / 8));
         out.add(&text[..n]);
@@ -248,7 +248,7 @@ fn add_capture(lua: Lua, out: &mut Buffer<'_>, captured: Captured<'_>) {
 }
 
 /// Asks the function or table for the replacement and pushes it, unless that is nil or false.
-fn replacement<S: Fn() -> bool>(lua: Lua, m: &mut Matcher<'_, S>, kind: c_int, span: (usize, usize)) -> bool {
+fn replacement<S: FnMut() -> bool>(lua: Lua, m: &mut Matcher<'_, S>, kind: c_int, span: (usize, usize)) -> bool {
     if kind == ffi::LUA_TFUNCTION {
         lua.push_value(3);
         let arguments = push_captures(lua, m, m.count(), span);

@@ -1,5 +1,5 @@
 use message::{BatchBuilder, Header, Uuid, Value, ValueType};
-use sandbox::{FailureKind, Family, Inject, Sandbox, Script, Status};
+use sandbox::{Encoded, FailureKind, Family, Inject, Sandbox, Script, Status};
 
 use crate::support::*;
 
@@ -150,6 +150,24 @@ fn inject_message_says_what_is_wrong() {
 }
 
 #[test]
+fn what_a_grammar_captures_as_text_is_taken_as_a_number_where_one_is_due() {
+    let mut sandbox = load(&body(
+        "inject_message{Timestamp = '1399500744000000000', Severity = 'info', Pid = '42', EnvVersion = 1.5, Logger = 7, Hostname = 2.0, \
+         Fields = {n = {value = 3.0, value_type = '2'}}} return 0",
+    ));
+    let (_, batch) = call(&mut sandbox).unwrap();
+    let m = batch.get(0);
+    assert_eq!((m.timestamp(), m.severity(), m.pid()), (1_399_500_744_000_000_000, 6, 42));
+    assert_eq!(m.env_version(), b"1.5");
+    assert_eq!(m.value(b"n", 0, 0), Some(Value::Integer(3)));
+    let error = |table: &str| error_of(&format!("inject_message({table})"));
+    assert!(error("{Pid = 'info'}").contains("Pid cannot be a string"));
+    assert!(error("{Timestamp = 'inf'}").contains("Timestamp cannot be a string"));
+    assert!(error("{Fields = {n = {value = 3, value_type = 'x'}}}").ends_with("unsupported type: value_type"));
+    assert!(error("{Payload = {}}").contains("Payload cannot be a table"));
+}
+
+#[test]
 fn a_refused_message_leaves_no_trace() {
     let mut sandbox = load(&body(
         "assert(not pcall(inject_message, {Type = 'x', Fields = {a = 1, b = print}})) inject_message{Fields = {c = 1}} return 0",
@@ -189,9 +207,9 @@ fn a_payload_grows_over_calls_until_injected() {
 #[test]
 fn an_encoder_returns_bytes() {
     let mut sandbox = load_with(&as_family(Family::Encoder), &body("inject_payload('txt', '', read_message('Type'), 1.0) return 0"));
-    let (_, batch) = call(&mut sandbox).unwrap();
-    assert!(batch.is_empty());
-    assert_eq!(sandbox.take_encoded().as_deref(), Some(&b"t1"[..]));
+    let mut bytes = b"before ".to_vec();
+    assert_eq!(sandbox.encode(message().get(0), NOW, &mut bytes), Ok(Encoded::Bytes));
+    assert_eq!(bytes, b"before t1");
 }
 
 #[test]
@@ -200,8 +218,8 @@ fn families_have_their_functions() {
     let mut output =
         load_with(&as_family(Family::Output), &body("assert(not inject_message and not add_to_payload and read_message) return 0"));
     call(&mut output).unwrap();
-    let mut encoder = load_with(&as_family(Family::Encoder), &body("write_message('Type', 'x')"));
-    assert!(fails(&mut encoder).message.contains("write_message() failed: there is no message to change here"));
+    let mut decoder = load_with(&as_family(Family::Decoder), &body("write_message('Type', 'x')"));
+    assert!(fails(&mut decoder).message.contains("write_message() failed: there is no message to change here"));
 }
 
 /// Runs a transform on a message and gives it back with what it injected behind it.
@@ -237,6 +255,37 @@ fn a_transform_changes_its_message() {
 }
 
 #[test]
+fn a_timestamp_may_be_a_text() {
+    for text in ["2023-11-14T22:13:20Z", "Tue, 14 Nov 2023 22:13:20 GMT", "Nov 14 22:13:20", "1700000000", "1700000000000000000"] {
+        let (outcome, batch) = transform(&format!("write_message('Timestamp', '{text}') return 0"));
+        assert_eq!((outcome, batch.get(0).timestamp()), (Ok(Status::Ok), NOW), "{text}");
+    }
+    let error = transform("write_message('Timestamp', 'soon')").0.unwrap_err().message;
+    assert!(error.ends_with("write_message() failed: Timestamp takes nanoseconds or a time, not 'soon'"), "{error}");
+}
+
+#[test]
+fn values_are_appended_and_deleted() {
+    let (outcome, batch) = transform(
+        "write_message('Fields[list]', 'a') write_message('Fields[list]', 'b', nil, 0, 1) write_message('Fields[list]', 'c', 'B', 0, 2)
+        write_message('Fields[list]', 'second', nil, 1, 0)
+        write_message('Fields[list]', nil, nil, 0, 1)
+        write_message('Fields[none]', nil, nil, 0, 3)
+        write_message('Fields[d]', nil)
+        assert(not pcall(write_message, 'Fields[list]', 'x', nil, 0, 9))
+        assert(not pcall(write_message, 'Fields[new]', 'x', nil, 0, 1))
+        assert(not pcall(write_message, 'Type', nil))
+        return 0",
+    );
+    assert_eq!(outcome, Ok(Status::Ok));
+    let m = batch.get(0);
+    let list = m.field(b"list", 0).unwrap();
+    assert_eq!((list.values().collect::<Vec<_>>(), list.representation()), (vec![Value::String(b"a"), Value::String(b"c")], &b"B"[..]));
+    assert_eq!(m.value(b"list", 1, 0), Some(Value::String(b"second")));
+    assert_eq!((m.field(b"d", 0).is_none(), m.field(b"new", 0).is_none(), m.type_()), (true, true, &b"t"[..]));
+}
+
+#[test]
 fn write_message_says_what_is_wrong() {
     let error = |source: &str| transform(source).0.unwrap_err().message;
     assert!(error("write_message('Type')").ends_with("write_message() incorrect number of arguments"));
@@ -268,8 +317,8 @@ fn print_goes_to_the_log() {
     let mut sandbox = load(&body("print('a', 1, nil, {} ~= nil) print(('x'):rep(9999)) for i = 1, 40 do print(i) end return 0"));
     call(&mut sandbox).unwrap();
     let (lines, dropped) = sandbox.take_log();
-    assert_eq!(lines[0], "a\t1\tnil\ttrue");
-    assert_eq!(lines[1].len(), 512);
+    assert_eq!(lines[0].text, "a\t1\tnil\ttrue");
+    assert_eq!(lines[1].text.len(), 512);
     assert_eq!((lines.len(), dropped), (32, 10));
     assert_eq!(sandbox.take_log(), (vec![], 0));
 }

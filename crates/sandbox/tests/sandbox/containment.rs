@@ -5,14 +5,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use sandbox::{FailureKind, Limits, SandboxConfig};
+use sandbox::{FailureKind, Limits, Sandbox, SandboxConfig, Script};
 
 use crate::support::*;
 
 /// Far more than the CPU time allowed; who is not stopped by then is not stopped.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn contained(prepare: &'static str, attack: &'static str) {
+pub fn contained(prepare: &'static str, attack: &'static str) {
     let config = || SandboxConfig { limits: Limits { cpu: Duration::from_millis(50), ..Limits::default() }, ..config() };
     let source = format!(
         "first = true {prepare}
@@ -45,6 +45,61 @@ macro_rules! attacks {
 }
 
 attacks! {
+    endless_loop: "", "while true do end";
+    endless_tail_calls: "", "local function f() return f() end f()";
+    endless_tail_calls_of_two: "", "local f, g function f() return g() end function g() return f() end f()";
+    deep_recursion: "", "local function f() return 1 + f() end f()";
+    hot_float_loop: "", "local x = 0.0 for i = 1, 1e18 do x = x + i * 0.5 end";
+    errors_swallowed: "", "while true do pcall(function() while true do end end) end";
+    errors_swallowed_at_every_level: "", "local function d(n) pcall(d, n) pcall(d, n) end while true do pcall(d) end";
+    errors_that_ask_for_their_text: "", "error(setmetatable({}, {__tostring = function() while true do end end, __name = 'x'}))";
+    comparisons_without_end: "", "local t = setmetatable({}, {__eq = function() while true do end end}) local _ = t == setmetatable({}, getmetatable(t))";
+    lookups_in_a_circle: "a, b = {}, {} setmetatable(a, {__index = b}) setmetatable(b, {__index = a})", "local _ = a.x";
+    stores_in_a_circle: "a, b = {}, {} setmetatable(a, {__newindex = b}) setmetatable(b, {__newindex = a})", "a.x = 1";
+    lookups_by_an_endless_function: "t = setmetatable({}, {__index = function() while true do end end})", "local _ = t.x";
+    iteration_without_end: "", "for _ in function() return 1 end do end";
+    next_over_growing_keys: "t = {} for i = 1, 2e5 do t[i] = i end for i = 1, 2e5 do t[i] = nil end t[1] = 1", "while true do next(t) end";
+    close_of_a_generic_for: "m = {} closer = setmetatable({}, m) m.__close = function() while true do end end",
+        "for _ in next, {1}, nil, closer do end";
+    close_of_many_generic_fors: "m = {} closer = setmetatable({}, m) m.__close = function() while true do end end",
+        "local function f(n) for _ in next, {1}, nil, closer do if n > 0 then f(n - 1) end error('x') end end f(150)";
+    close_that_calls_for_itself: "m = {} closer = setmetatable({}, m) m.__close = function() for _ in next, {1}, nil, closer do end end",
+        "for _ in next, {1}, nil, closer do end";
+    collection_given_to_finalisers: "m = {} t = setmetatable({}, m) m.__gc = function() while true do end end",
+        "for i = 1, 1000 do setmetatable({}, m) end while true do local _ = {} end";
+    sort_with_a_median_of_three_killer: "
+        -- M. D. McIlroy, A Killer Adversary for Quicksort: values are decided while they are compared.
+        function killer()
+            local n, solid, candidate, val, t = 20000, 0, 0, {}, {}
+            local gas = n
+            for i = 1, n do t[i] = i val[i] = gas end
+            table.sort(t, function(x, y)
+                if val[x] == gas and val[y] == gas then
+                    if x == candidate then val[x] = solid else val[y] = solid end
+                    solid = solid + 1
+                end
+                if val[x] == gas then candidate = x elseif val[y] == gas then candidate = y end
+                return val[x] < val[y]
+            end)
+        end", "killer()";
+    sort_by_numbers_at_random: "t = {} for i = 1, 1e5 do t[i] = i end", "table.sort(t, function() return math.random() < 0.5 end)";
+    format_of_wide_numbers: "f = ('%99d%99.99f'):rep(1000) t = {} for i = 1, 2000 do t[i] = i end", "string.format(f, table.unpack(t))";
+    format_of_exact_numbers: "", "for i = 1, 1e18 do string.format('%.99f', 1e308) end";
+    format_of_quoted_strings: "s = ('\\0'):rep(1e6)", "string.format('%q', s)";
+    format_of_many_strings: "s = ('x'):rep(1e5) f = ('%s'):rep(100)", "local t = {} for i = 1, 100 do t[i] = s end string.format(f, table.unpack(t))";
+    gsub_bomb_by_captures: "s = ('ab'):rep(1e5)", "s:gsub('(.)(.)', '%1%2%0%1%2%0%1%2%0%1%2%0%1%2%0%1%2%0%1%2%0%1%2%0')";
+    gsub_bomb_of_itself: "", "local s = 'xx' while true do s = s:gsub('x', s) end";
+    strings_that_double: "", "local s = 'x' while true do s = s .. s end";
+    strings_that_repeat: "", "string.rep('x', 1e9)";
+    concat_that_doubles: "", "local s = 'x' while true do s = table.concat({s, s}) end";
+    tables_that_grow: "", "local t = {} while true do t[#t + 1] = {t} end";
+    tables_with_long_keys: "", "local t = {} while true do t[('k'):rep(1000) .. #t] = 1 t[#t + 1] = 1 end";
+    closures_that_grow: "", "local t = {} while true do local n = #t t[n + 1] = function() return n, t end end";
+    varargs_that_grow: "", "local function f(...) return f(..., 1, ...) end f(1)";
+    unpacked_again_and_again: "t = {} for i = 1, 1e5 do t[i] = i end", "while true do select('#', table.unpack(t)) end";
+    payload_without_end: "", "while true do pcall(add_to_payload, 'x') end";
+    injections_without_end: "", "while true do pcall(inject_message, {Payload = 'x'}) end";
+    lines_without_end: "", "while true do print('x') end";
     find_with_lazy_repeats: "s = ('a'):rep(20000)", "s:find('.-.-.-.-b')";
     find_with_greedy_repeats: "s = ('a'):rep(20000)", "s:find('.*.*.*.*b')";
     find_with_options: "s, p = ('a'):rep(24), ('a?'):rep(24) .. ('a'):rep(24) .. 'b'", "s:find(p)";
@@ -121,4 +176,196 @@ fn state_that_shares_much() {
     );
     call(&mut sandbox).unwrap();
     assert_eq!(sandbox.save().unwrap_err().kind, FailureKind::State);
+}
+
+/// What must not be there at all.
+#[test]
+fn nothing_compiles_dumps_collects_or_looks_into_functions() {
+    for name in ["load", "loadstring", "loadfile", "dofile", "collectgarbage", "debug", "warn", "string.dump"] {
+        passes(&format!("assert({name} == nil, '{name} is there')"));
+    }
+    for name in [
+        "io",
+        "os.execute",
+        "os.exit",
+        "os.getenv",
+        "os.remove",
+        "os.rename",
+        "os.tmpname",
+        "os.setlocale",
+        "package.loadlib",
+        "package.cpath",
+    ] {
+        passes(&format!("local ok, value = pcall(function() return {name} end) assert(not ok or value == nil, '{name} is there')"));
+    }
+    passes("for name in pairs(string) do assert(name ~= 'dump') end");
+    passes("for _, name in ipairs{'io', 'debug', 'ffi', 'jit'} do assert(not pcall(require, name), name) end");
+}
+
+#[test]
+fn bytecode_is_refused() {
+    assert!(load_error("\x1bLuaT\0").message.contains("bytecode"));
+    // Behind a first line as of a shell script, too: a text is read as text.
+    assert!(load_error("#!lua\n\x1bLua").message.starts_with("t.lua:"));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("code.lua"), b"\x1bLua\x54\x00").unwrap();
+    let config = SandboxConfig { module_path: Some(dir.path().to_path_buf()), ..config() };
+    let failure = fails(&mut load_with(&config, &body("require 'code'")));
+    assert!(failure.message.contains("bytecode"), "{failure}");
+}
+
+#[test]
+fn finalisers_are_refused_and_never_run() {
+    passes(
+        "for _, event in ipairs{'__gc', '__close'} do
+        local ok, why = pcall(setmetatable, {}, {[event] = function() end})
+        assert(not ok and why:find('setmetatable() refuses ' .. event, 1, true), why)
+        assert(not pcall(setmetatable, {}, {[event] = false}))
+    end",
+    );
+    // One that is put there later does not run either, nor at the state's end.
+    let mut sandbox = load(
+        "ran = false local m = {} kept = setmetatable({}, m) m.__gc = function() ran = true while true do end end
+        for i = 1, 100 do pcall(setmetatable, {}, m) end
+        function process_message() for i = 1, 1e5 do local _ = {} end assert(not ran) return 0 end",
+    );
+    call(&mut sandbox).unwrap();
+    drop(sandbox);
+    assert!(load_error("\nlocal x <close> = nil").message.starts_with("t.lua:2: <close> variables are not available"));
+}
+
+#[test]
+fn the_metatable_of_strings_cannot_be_had() {
+    passes("assert(getmetatable('') == false and getmetatable(('x'):rep(3)) == false)");
+    passes("assert(not pcall(setmetatable, '', {}))");
+    passes("assert(not pcall(rawset, getmetatable(''), '__index', {}))");
+    // The library is the script's own: it spoils it for nobody else.
+    let mut spoiler = load("string.upper = nil string.rep = error table = nil function process_message() return 0 end");
+    call(&mut spoiler).unwrap();
+    passes("assert(('a'):upper() == 'A' and ('a'):rep(2) == 'aa' and table.concat)");
+}
+
+#[test]
+fn the_api_cannot_be_taken_away() {
+    passes("assert(getmetatable(_G) == false and not pcall(setmetatable, _G, {}))");
+    passes(
+        "for _, name in ipairs{'read_message', 'inject_message', 'pcall', 'setmetatable', 'string'} do
+        local own = _G[name]
+        rawset(_G, name, function() return 'fake' end)
+        assert(_G[name]() == 'fake')
+        rawset(_G, name, nil)
+        assert(_G[name] == own, name)
+    end",
+    );
+    // Nor the functions that the host calls: it keeps those the script had when it was loaded.
+    let mut sandbox =
+        load("n = 0 function process_message() n = n + 1 process_message = error rawset(_G, 'timer_event', error) return 0 end");
+    call(&mut sandbox).unwrap();
+    call(&mut sandbox).unwrap();
+    // What is hidden behind the globals is not to be reached by way of its functions.
+    passes("for name in pairs(_G) do assert(name ~= 'read_message') end");
+    passes("assert(rawget(_G, 'read_message') == nil and next(getmetatable('') or {}) == nil)");
+}
+
+/// Texts that take a compiler long: each is compiled or refused within its budget, and never more.
+#[test]
+fn compilers_are_limited_too() {
+    let filled = |head: &str, piece: &str, tail: &str| {
+        let room = (256 << 10) - head.len() - tail.len();
+        format!("{head}{}{tail}", piece.repeat(room / piece.len()))
+    };
+    let tight = SandboxConfig { limits: Limits { cpu: Duration::from_millis(5), memory: 64 << 20, ..Limits::default() }, ..config() };
+    let outcome = |config: &SandboxConfig, text: &str| match Sandbox::new(&Script::new("t.lua", text), config) {
+        Ok(_) => panic!("there is no process_message in it"),
+        Err(error) => error.message,
+    };
+    // Time by the square of its length.
+    let slow = filled("a=a", " and a", "");
+    let message = outcome(&tight, &slow);
+    assert!(
+        message.contains("CPU budget used up") && message.contains("in compiling. Raise cpu_limit or do less in one script."),
+        "{message}"
+    );
+    let patient = SandboxConfig { limits: Limits { cpu: Duration::from_secs(20), memory: 64 << 20, ..Limits::default() }, ..config() };
+    let texts = [
+        filled("local a if a then ", "elseif a then ", " end"),
+        filled("", "do goto x ", ""),
+        filled("do ", "goto a;", " end ::a::"),
+        filled("while true do ", "break;", " end"),
+        filled("", "::a::", ""),
+        filled("", "local a ", ""),
+        filled("", "(", ""),
+        filled("a=", "{", ""),
+        filled("a=", "-", "1"),
+        filled("a=", "not ", "1"),
+        filled("", "f=function()", ""),
+        filled("", "if a then ", ""),
+        filled("", "do ", ""),
+        filled("a=a", "..a", ""),
+        filled("a=a", "^a", ""),
+        filled("a=a", "()", ""),
+        filled("a=[[", "a", "]]"),
+        filled("a=", "1", ""),
+        filled("a='", "\\u{7FFFFFFF}", "'"),
+        filled("--[", "=", ""),
+        filled("function a", ".a", "() end"),
+        filled("local function f(a", ",a", ") end"),
+        filled("return f{", "f=f;", "}"),
+    ];
+    for text in &texts {
+        let message = outcome(&patient, text);
+        assert!(!message.contains("CPU budget"), "{message}: {:.40}", text);
+        outcome(&tight, text);
+    }
+    call(&mut load(&body("return 0"))).unwrap();
+    let failure = load_error(&filled("", "x", "yz"));
+    assert!(failure.message.starts_with("t.lua:1: syntax error") || failure.message.contains("near <eof>"), "{failure}");
+    assert!(load_error(&format!("{}y", filled("", "x", ""))).message.contains("at most 262144 are allowed"));
+}
+
+/// A module is compiled within the budget of the call that requires it.
+#[test]
+fn modules_are_compiled_within_the_budget() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("a=a{}", " and a".repeat(43_000));
+    std::fs::write(dir.path().join("slow.lua"), text).unwrap();
+    let limits = Limits { cpu: Duration::from_millis(30), memory: 64 << 20, ..Limits::default() };
+    let config = SandboxConfig { module_path: Some(dir.path().to_path_buf()), limits, ..config() };
+    let mut sandbox =
+        load_with(&config, "first = true function process_message() if first then first = false pcall(require, 'slow') end return 0 end");
+    assert_eq!(fails(&mut sandbox).kind, FailureKind::Cpu);
+    call(&mut sandbox).unwrap();
+}
+
+#[test]
+fn state_is_capped_as_a_whole() {
+    let limited = |state| SandboxConfig { limits: Limits { state, ..Limits::default() }, ..config() };
+    let source = "a, b, c = '', '', {} function process_message() a, b = ('x'):rep(600), ('y'):rep(600) c = {a .. 'z'} return 0 end";
+    let mut sandbox = load_with(&limited(1500), source);
+    call(&mut sandbox).unwrap();
+    let failure = sandbox.save().unwrap_err();
+    assert_eq!(failure.kind, FailureKind::State);
+    let golden = "the state takes more than the 1500 bytes allowed. Raise state_limit or keep less in globals. The longest string is `c[1]` with 601 bytes.";
+    assert!(failure.message.ends_with(golden), "{failure}");
+    call(&mut sandbox).unwrap();
+    let mut roomy = load_with(&limited(2500), source);
+    call(&mut roomy).unwrap();
+    assert!((1800..=2500).contains(&roomy.save().unwrap().len()));
+}
+
+#[test]
+fn injected_messages_are_capped_in_number_and_bytes() {
+    let limits = Limits { output: 1000, process_inject: 5, ..Limits::default() };
+    let config = SandboxConfig { limits, ..config() };
+    let mut greedy = load_with(&config, &body("for i = 1, 100 do pcall(inject_message, {Payload = ('x'):rep(900)}) end return 0"));
+    let (_, batch) = call(&mut greedy).unwrap();
+    assert_eq!(batch.len(), 5);
+    assert_eq!(greedy.usage().inject.max, 5);
+    let failure = fails(&mut load_with(&config, &body("for i = 1, 6 do inject_message{Payload = 'x'} end return 0")));
+    assert_eq!(failure.kind, FailureKind::Injection, "{failure}");
+    for big in ["{Payload = ('x'):rep(1001)}", "{Type = ('x'):rep(1001)}", "{Fields = {[('x'):rep(1001)] = 1}}", "{Fields = {a = t}}"] {
+        let failure =
+            fails(&mut load_with(&config, &body(&format!("local t = {{}} for i = 1, 1000 do t[i] = i end inject_message{big} return 0"))));
+        assert_eq!(failure.kind, FailureKind::Output, "{big}: {failure}");
+    }
 }

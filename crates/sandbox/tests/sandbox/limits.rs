@@ -43,16 +43,6 @@ fn endless_calls_are_stopped_and_the_next_one_works() {
 }
 
 #[test]
-fn the_cpu_failure_says_what_to_do() {
-    let failure = fails(&mut load_with(&hurried(), "\nfunction process_message()\n while true do end\nend"));
-    assert!(failure.message.starts_with("t.lua:3: CPU budget used up: "), "{failure}");
-    assert!(failure.message.ends_with(" ms of 20 ms in process_message. Raise cpu_limit or do less per message."), "{failure}");
-    let mut sandbox = load_with(&hurried(), "function process_message() return 0 end function timer_event() while true do end end");
-    assert!(tick(&mut sandbox).unwrap_err().message.ends_with("in timer_event. Raise cpu_limit or do less per tick."));
-    assert!(sandbox.usage().cpu.max >= sandbox.usage().cpu.cap);
-}
-
-#[test]
 fn loading_is_limited_too() {
     let config = limited(|l| l.cpu = Duration::from_millis(2));
     let Err(error) = sandbox::Sandbox::new(&Script::new("t.lua", "\nwhile true do end"), &config) else { panic!("this loads") };
@@ -92,7 +82,7 @@ fn memory_is_capped() {
 }
 
 #[test]
-fn the_memory_failure_says_where_and_what_to_do() {
+fn a_memory_failure_says_where() {
     let config = limited(|l| l.memory = 1 << 20);
     for grow in ["t[#t + 1] = i", "t[i] = {}", "s = s .. s", "t['x' .. i] = i"] {
         let failure = fails(&mut load_with(
@@ -100,7 +90,6 @@ fn the_memory_failure_says_where_and_what_to_do() {
             &format!("function process_message()\n local t, s = {{}}, 'xyz'\n for i = 1, 1e9 do\n  {grow}\n end\nend"),
         ));
         assert!(failure.message.starts_with("t.lua:4: not enough memory: "), "{grow}: {failure}");
-        assert!(failure.message.ends_with(" of 1048576 bytes in process_message. Raise memory_limit or keep less."), "{failure}");
     }
     let starved = limited(|l| l.memory = 3000);
     let Err(error) = sandbox::Sandbox::new(&Script::new("t.lua", body("return 0")), &starved) else { panic!("this loads") };
@@ -121,10 +110,6 @@ fn instructions_are_counted() {
     let mut sandbox = load_with(&config, &once("while true do pcall(function() while true do end end) end"));
     let failure = fails(&mut sandbox);
     assert_eq!(failure.kind, FailureKind::Instructions);
-    assert_eq!(
-        failure.message,
-        "t.lua:1: instruction_limit exceeded: 10000 of 10000 in process_message. Raise instruction_limit or do less per message."
-    );
     call(&mut sandbox).unwrap();
     let mut few = load_with(&config, &body("for i = 1, 1000 do end return 0"));
     for _ in 0..20 {
@@ -137,10 +122,6 @@ fn output_is_capped() {
     let config = limited(|l| l.output = 100);
     let failure = fails(&mut load_with(&config, &body("while true do add_to_payload('0123456789') end")));
     assert_eq!(failure.kind, FailureKind::Output);
-    assert_eq!(
-        failure.message,
-        "t.lua:1: output_limit exceeded: 110 of 100 bytes in add_to_payload. Raise output_limit or write less at once."
-    );
     for source in [
         "inject_message{Payload = ('x'):rep(101)}",
         "inject_message{Fields = {a = ('x'):rep(60), b = ('x'):rep(60)}}",
@@ -156,10 +137,6 @@ fn output_is_capped() {
 fn injections_are_counted() {
     let failure = fails(&mut load(&body("inject_message{} inject_message{}")));
     assert_eq!(failure.kind, FailureKind::Injection);
-    assert_eq!(
-        failure.message,
-        "t.lua:1: inject_message() exceeded InjectMessage count: 2 of 1 in process_message. Raise max_process_inject or inject less per message."
-    );
     let mut sandbox =
         load("function process_message() return 0 end function timer_event() for i = 1, 11 do inject_payload('txt', '', i) end end");
     let failure = tick(&mut sandbox).unwrap_err();
@@ -187,12 +164,12 @@ fn refused_injections_cannot_fill_the_batch() {
 }
 
 #[test]
-fn a_thousand_idle_sandboxes_take_less_than_16_kib_each() {
+fn a_thousand_idle_sandboxes_take_less_than_8_kib_of_lua_each() {
     let script =
         "count = 0 function process_message() count = count + 1 return 0 end function timer_event(ns) inject_payload('txt', '', count) end";
     let all: Vec<_> = (0..1000).map(|_| load(script)).collect();
     let bytes: u64 = all.iter().map(|s| s.usage().memory.current).sum();
-    assert!(bytes / 1000 < 16 << 10, "{}", bytes / 1000);
+    assert!(bytes / 1000 < 8 << 10, "{}", bytes / 1000);
     assert!(bytes > 0);
 }
 

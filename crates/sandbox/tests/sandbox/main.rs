@@ -1,10 +1,21 @@
 //! The sandbox as its users see it.
 
+mod allocations;
 mod api;
+mod codec;
 mod containment;
 mod dialect;
+mod evaluate;
+mod failures;
+mod families;
+mod faults;
+mod grants;
+mod hindsight;
 mod library;
 mod limits;
 mod modules;
+mod native;
+mod ours;
 mod state;
 mod support;
+mod threads;

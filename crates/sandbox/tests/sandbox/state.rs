@@ -145,14 +145,16 @@ fn damaged_snapshots_are_refused_and_change_nothing() {
 #[test]
 fn the_size_of_the_state_is_limited() {
     let config = SandboxConfig { limits: Limits { state: 1000, ..config().limits }, ..config() };
-    for grow in ["for i = 1, 1000 do t[i] = i end", "t.s = ('x'):rep(2000)"] {
+    let attempts = [
+        ("for i = 1, 1000 do t[i] = i end", "The largest table is `t` with 1,000 entries."),
+        ("t.s = ('x'):rep(2000)", "The longest string is `t.s` with 2,000 bytes."),
+    ];
+    for (grow, largest) in attempts {
         let mut sandbox = load_with(&config, &format!("t = {{}} function process_message() {grow} return 0 end"));
         call(&mut sandbox).unwrap();
         let failure = sandbox.save().unwrap_err();
-        assert_eq!(
-            (failure.kind, failure.message.as_str()),
-            (FailureKind::State, "the state takes more than the 1000 bytes allowed. Raise state_limit or keep less in globals.")
-        );
+        let message = format!("the state takes more than the 1000 bytes allowed. Raise state_limit or keep less in globals. {largest}");
+        assert_eq!((failure.kind, failure.message), (FailureKind::State, message));
         call(&mut sandbox).unwrap();
     }
 }

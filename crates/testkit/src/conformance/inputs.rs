@@ -20,6 +20,11 @@ fn input(contract: &Contract, kind: &Kind, toml: &str, address: &str) -> Box<dyn
     }
 }
 
+/// Reads a file to its end, or calls a script once.
+fn ends_by_itself(kind: &Kind, toml: &str) -> bool {
+    toml.contains("once = true") || (kind.name == "lua" && !toml.contains("every"))
+}
+
 /// Starts and stops, as soon as it runs and at once.
 ///
 /// # Panics
@@ -31,7 +36,7 @@ pub fn start_and_stop(contract: &Contract, kind: &'static Kind) {
     for toml in contract.configurations(kind) {
         let intake = RecordingIntake::default();
         let running = start(input(contract, kind, &toml, "127.0.0.1:0"), &intake);
-        if !toml.contains("once = true") {
+        if !ends_by_itself(kind, &toml) {
             running.wait_for(|seen| seen.polls > 1);
         }
         running.stop().unwrap_or_else(|e| panic!("{e} in\n{toml}"));

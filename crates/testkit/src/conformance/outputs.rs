@@ -76,7 +76,8 @@ pub fn give_a_verdict_on_every_message(contract: &Contract, kind: &'static Kind)
 /// # Panics
 /// When it is not.
 pub fn blame_the_world_for_its_faults(contract: &Contract, kind: &'static Kind) {
-    if is_ours(kind) || kind.options.is_empty() {
+    // A script has no world but the one it makes itself.
+    if is_ours(kind) || kind.options.is_empty() || kind.name == "lua" {
         return;
     }
     // Nobody listens there, and there is a file where the directory should be.

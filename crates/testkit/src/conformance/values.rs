@@ -35,6 +35,7 @@ fn fits(type_: Type, value: &str) -> bool {
         Type::Bool => value == "bool",
         Type::Strings | Type::Paths => value == "string" || value == "strings",
         Type::Table => value == "table" || value == "reference",
+        Type::Tree => value.ends_with("table") || value == "reference",
         Type::Duration | Type::Size | Type::Address | Type::Choice(_) => false,
         Type::String | Type::Path | Type::Matcher | Type::Regex | Type::Secret => value == "string",
     }
@@ -117,7 +118,7 @@ fn odd(opt: &Opt) -> Vec<String> {
             lists.push(format!("[{}]", "'name', ".repeat(3000)));
             lists
         }
-        Type::Table => [
+        Type::Table | Type::Tree => [
             "{}",
             "{ '' = '' }",
             "{ a = 'b', b = 'a' }",

@@ -1,0 +1,2 @@
+--@familly filter
+function process_message() return 0 end

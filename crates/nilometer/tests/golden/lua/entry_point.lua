@@ -1,0 +1,2 @@
+threshold = read_config("threshold")
+local function process_message() return 0 end

@@ -1,0 +1,2 @@
+local p = "\d+"
+function process_message() return 0 end

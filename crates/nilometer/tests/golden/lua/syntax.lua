@@ -1,0 +1,4 @@
+function process_message()
+  if x then
+  return 0
+end
