@@ -12,13 +12,12 @@
 --@sample
 --  [input.access]
 --  type = "tail"
---  path = "/var/log/apache/access.log"
+--  paths = "/var/log/apache/access.log"
 --  decoder = "access"
 --
 --  [decoder.access]
---  type = "lua"
---  script = "apache_access.lua"
---  config = { log_format = '%h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"' }
+--  type = "apache_access"
+--  log_format = '%h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"'
 
 local clf = require "common_log_format"
 

@@ -5,12 +5,8 @@
 --@sample
 --  [input.queries]
 --  type = "tail"
---  path = "/var/log/named/query.log"
---  decoder = "bind"
---
---  [decoder.bind]
---  type = "lua"
---  script = "bind_query_log.lua"
+--  paths = "/var/log/named/query.log"
+--  decoder = "bind_query_log"
 
 local bind = require "bind"
 

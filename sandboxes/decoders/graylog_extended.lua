@@ -6,11 +6,7 @@
 --  [input.gelf]
 --  type = "udp"
 --  listen = "127.0.0.1:12201"
---  decoder = "gelf"
---
---  [decoder.gelf]
---  type = "lua"
---  script = "graylog_extended.lua"
+--  decoder = "graylog_extended"
 
 require "cjson"
 

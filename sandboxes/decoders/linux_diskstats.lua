@@ -4,8 +4,7 @@
 --@option payload_keep boolean false Whether the text stays as Payload.
 --@sample
 --  [decoder.diskstats]
---  type = "lua"
---  script = "linux_diskstats.lua"
+--  type = "linux_diskstats"
 
 local l = require "lpeg"
 

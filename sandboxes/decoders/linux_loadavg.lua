@@ -4,8 +4,7 @@
 --@option payload_keep boolean false Whether the text stays as Payload.
 --@sample
 --  [decoder.loadavg]
---  type = "lua"
---  script = "linux_loadavg.lua"
+--  type = "linux_loadavg"
 
 local l = require "lpeg"
 

@@ -4,8 +4,7 @@
 --@option payload_keep boolean false Whether the text stays as Payload.
 --@sample
 --  [decoder.memstats]
---  type = "lua"
---  script = "linux_memstats.lua"
+--  type = "linux_memstats"
 
 local l = require "lpeg"
 

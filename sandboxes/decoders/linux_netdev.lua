@@ -4,8 +4,7 @@
 --@option payload_keep boolean false Whether the text stays as Payload.
 --@sample
 --  [decoder.netdev]
---  type = "lua"
---  script = "linux_netdev.lua"
+--  type = "linux_netdev"
 
 local l = require "lpeg"
 

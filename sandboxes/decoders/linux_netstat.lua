@@ -4,8 +4,7 @@
 --@option payload_keep boolean false Whether the text stays as Payload.
 --@sample
 --  [decoder.netstat]
---  type = "lua"
---  script = "linux_netstat.lua"
+--  type = "linux_netstat"
 
 local l = require "lpeg"
 

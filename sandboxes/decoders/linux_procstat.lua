@@ -4,8 +4,7 @@
 --@option payload_keep boolean false Whether the text stays as Payload.
 --@sample
 --  [decoder.procstat]
---  type = "lua"
---  script = "linux_procstat.lua"
+--  type = "linux_procstat"
 
 local l = require "lpeg"
 

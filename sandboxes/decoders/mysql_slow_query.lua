@@ -8,19 +8,18 @@
 --@sample
 --  [input.slow]
 --  type = "tail"
---  path = "/var/log/mysql/slow.log"
+--  paths = "/var/log/mysql/slow.log"
 --  splitter = "entries"
 --  decoder = "slow"
 --
 --  [splitter.entries]
 --  type = "regex"
 --  delimiter = '\n(# User@Host)'
---  delimiter_eol = false
+--  at = "start"
 --
 --  [decoder.slow]
---  type = "lua"
---  script = "mysql_slow_query.lua"
---  config = { truncate_sql = 1000 }
+--  type = "mysql_slow_query"
+--  truncate_sql = 1000
 
 local mysql = require "mysql"
 

@@ -12,13 +12,12 @@
 --@sample
 --  [input.access]
 --  type = "tail"
---  path = "/var/log/nginx/access.log"
+--  paths = "/var/log/nginx/access.log"
 --  decoder = "access"
 --
 --  [decoder.access]
---  type = "lua"
---  script = "nginx_access.lua"
---  config = { log_format = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"' }
+--  type = "nginx_access"
+--  log_format = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 
 local clf = require "common_log_format"
 

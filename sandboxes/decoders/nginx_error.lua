@@ -5,12 +5,8 @@
 --@sample
 --  [input.errors]
 --  type = "tail"
---  path = "/var/log/nginx/error.log"
+--  paths = "/var/log/nginx/error.log"
 --  decoder = "nginx_error"
---
---  [decoder.nginx_error]
---  type = "lua"
---  script = "nginx_error.lua"
 
 local clf = require "common_log_format"
 

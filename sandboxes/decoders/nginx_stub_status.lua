@@ -4,8 +4,7 @@
 --@option payload_keep boolean false Whether the page stays as Payload.
 --@sample
 --  [decoder.stub_status]
---  type = "lua"
---  script = "nginx_stub_status.lua"
+--  type = "nginx_stub_status"
 
 local l = require "lpeg"
 

@@ -7,13 +7,12 @@
 --@sample
 --  [input.messages]
 --  type = "tail"
---  path = "/var/log/syslog"
+--  paths = "/var/log/syslog"
 --  decoder = "rsyslog"
 --
 --  [decoder.rsyslog]
---  type = "lua"
---  script = "rsyslog.lua"
---  config = { template = '%TIMESTAMP:::date-rfc3339% %HOSTNAME% %syslogtag%%msg:::sp-if-no-1st-sp%%msg%\n' }
+--  type = "rsyslog"
+--  template = '%TIMESTAMP:::date-rfc3339% %HOSTNAME% %syslogtag%%msg:::sp-if-no-1st-sp%%msg%\n'
 
 local syslog = require "syslog"
 

@@ -4,9 +4,11 @@
 --@family encoder
 --@sample
 --  [output.alerts]
---  type = "smtp"
+--  type = "file"
 --  match = 'Type == "heka.sandbox-output" && Fields[payload_type] == "alert"'
---  encoder = { type = "lua", script = "alert.lua" }
+--  dir = "/var/log/nilo"
+--  name = "alerts.txt"
+--  encoder = "alert"
 
 function process_message()
     local time = os.date("!%Y-%m-%dT%H:%M:%SZ", read_message("Timestamp") // 1000000000)

@@ -5,10 +5,11 @@
 --@family encoder
 --@sample
 --  [output.librato]
---  type = "http"
---  address = "https://metrics-api.librato.com/v1/metrics"
+--  type = "file"
 --  match = 'Type == "heka.sandbox-output" && Fields[payload_type] == "cbuf"'
---  encoder = { type = "lua", script = "cbuf_librato.lua" }
+--  dir = "/var/spool/librato"
+--  name = "%Y%m%d%H%M.json"
+--  encoder = "cbuf_librato"
 
 require "cjson"
 

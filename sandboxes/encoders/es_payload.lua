@@ -9,9 +9,16 @@
 --@option es_index_from_timestamp boolean false The time is the message's, not the time now.
 --@sample
 --  [output.search]
---  type = "elasticsearch"
+--  type = "file"
 --  match = 'Type == "app.event"'
---  encoder = { type = "lua", script = "es_payload.lua", config = { index = "%{Logger}-%{%Y.%m.%d}", es_index_from_timestamp = true } }
+--  dir = "/var/spool/elasticsearch"
+--  name = "%Y%m%d%H%M.bulk"
+--  encoder = "bulk"
+--
+--  [encoder.bulk]
+--  type = "es_payload"
+--  index = "%{Logger}-%{%Y.%m.%d}"
+--  es_index_from_timestamp = true
 
 local elasticsearch = require "elasticsearch"
 

@@ -11,7 +11,11 @@
 --  type = "tcp"
 --  address = "127.0.0.1:2003"
 --  match = 'Type =~ /^stats/'
---  encoder = { type = "lua", script = "schema_carbon_line.lua", config = { name_prefix = "%{Environment}.%{Hostname}.%{Type}" } }
+--  encoder = "carbon"
+--
+--  [encoder.carbon]
+--  type = "schema_carbon_line"
+--  name_prefix = "%{Environment}.%{Hostname}.%{Type}"
 
 local lines = require "ts_line_protocol"
 

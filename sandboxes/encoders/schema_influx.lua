@@ -8,10 +8,15 @@
 --@option exclude_base_fields boolean false Leave out all headers.
 --@sample
 --  [output.influx]
---  type = "http"
---  address = "http://127.0.0.1:8086/db/logs/series"
+--  type = "udp"
+--  address = "127.0.0.1:4444"
 --  match = 'Type == "app.event"'
---  encoder = { type = "lua", script = "schema_influx.lua", config = { series = "heka.%{Logger}", skip_fields = "Pid EnvVersion" } }
+--  encoder = "points"
+--
+--  [encoder.points]
+--  type = "schema_influx"
+--  series = "heka.%{Logger}"
+--  skip_fields = "Pid EnvVersion"
 
 require "cjson"
 local field_util = require "field_util"

@@ -15,10 +15,15 @@
 --@option value_field_key string "value" The name of the value.
 --@sample
 --  [output.influx]
---  type = "http"
---  address = "http://127.0.0.1:8086/write?db=metrics&precision=s"
+--  type = "udp"
+--  address = "127.0.0.1:8089"
 --  match = 'Type =~ /^stats/'
---  encoder = { type = "lua", script = "schema_influx_line.lua", config = { tag_fields = "Hostname Environment", timestamp_precision = "s" } }
+--  encoder = "points"
+--
+--  [encoder.points]
+--  type = "schema_influx_line"
+--  tag_fields = "Hostname Environment"
+--  timestamp_precision = "ns"
 
 local lines = require "ts_line_protocol"
 

@@ -4,10 +4,10 @@
 --@family encoder
 --@sample
 --  [output.influx]
---  type = "http"
---  address = "http://127.0.0.1:8086/db/stats/series"
+--  type = "udp"
+--  address = "127.0.0.1:4444"
 --  match = 'Type == "heka.statmetric"'
---  encoder = { type = "lua", script = "statmetric_influx.lua" }
+--  encoder = "statmetric_influx"
 
 require "cjson"
 

@@ -14,11 +14,9 @@
 --@option preservation_version integer 0 Raise it to begin with empty graphs.
 --@sample
 --  [filter.service_status]
---  type = "lua"
+--  type = "cbufd_aggregator"
 --  match = 'Fields[payload_type] == "cbufd" && Fields[payload_name] == "HTTP Status"'
---  script = "cbufd_aggregator.lua"
---  every = "60s"
---  config = { anomaly_config = 'roc("HTTP Status", 2, 15, 0, 1.5, true, false)' }
+--  anomaly_config = 'roc("HTTP Status", 2, 15, 0, 1.5, true, false)'
 
 require "circular_buffer"
 local cbufd = require "cbufd"

@@ -13,11 +13,10 @@
 --@option preservation_version integer 0 Raise it to begin with empty graphs.
 --@sample
 --  [filter.status_by_host]
---  type = "lua"
+--  type = "cbufd_host_aggregator"
 --  match = 'Fields[payload_type] == "cbufd" && Fields[payload_name] == "HTTP Status"'
---  script = "cbufd_host_aggregator.lua"
---  every = "60s"
---  config = { max_hosts = 5, rows = 60 }
+--  max_hosts = 5
+--  rows = 60
 
 require "circular_buffer"
 local cbufd = require "cbufd"

@@ -13,10 +13,8 @@
 --@option preservation_version integer 0 Raise it to begin with empty graphs.
 --@sample
 --  [filter.diskstats]
---  type = "lua"
+--  type = "diskstats"
 --  match = 'Type == "stats.diskstats"'
---  script = "diskstats.lua"
---  every = "60s"
 
 require "circular_buffer"
 local graph = require "graph"

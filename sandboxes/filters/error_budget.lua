@@ -17,11 +17,9 @@
 --@option name string "error_budget" Name of the metric and the objective.
 --@sample
 --  [filter.checkout_slo]
---  type = "lua"
+--  type = "error_budget"
 --  match = 'Type == "nginx.access"'
---  script = "error_budget.lua"
---  every = "60s"
---  config = { objective = 0.999 }
+--  objective = 0.999
 
 require "circular_buffer"
 

@@ -10,11 +10,10 @@
 --@option reset_days integer 1 Begins anew after so many days, at midnight UTC; 0: never.
 --@sample
 --  [filter.frequent_addresses]
---  type = "lua"
+--  type = "frequent_items"
 --  match = 'Type == "nginx.access"'
---  script = "frequent_items.lua"
---  every = "60s"
---  config = { message_variable = "Fields[remote_addr]", max_items = 10000 }
+--  message_variable = "Fields[remote_addr]"
+--  max_items = 10000
 
 require "topk"
 

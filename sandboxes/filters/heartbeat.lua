@@ -13,11 +13,10 @@
 --@option preservation_version integer 0 Raise it to begin without hosts.
 --@sample
 --  [filter.heartbeat]
---  type = "lua"
+--  type = "heartbeat"
 --  match = 'Type == "heartbeat"'
---  script = "heartbeat.lua"
---  every = "30s"
---  config = { heartbeat_timeout = "30s", alert_throttle = "300s" }
+--  heartbeat_timeout = "30s"
+--  alert_throttle = "300s"
 
 local alert = require "alert"
 local cjson = require "cjson"

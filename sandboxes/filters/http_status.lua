@@ -13,11 +13,8 @@
 --@option preservation_version integer 0 Raise it to begin with an empty graph.
 --@sample
 --  [filter.http_status]
---  type = "lua"
+--  type = "http_status"
 --  match = 'Type == "nginx.access"'
---  script = "http_status.lua"
---  every = "60s"
---  [filter.http_status.config]
 --  anomaly_config = '''
 --    roc("HTTP Status", 2, 15, 0, 1.5, true, false)
 --    mww_nonparametric("HTTP Status", 5, 15, 10, 0.8)'''

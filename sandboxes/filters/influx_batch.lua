@@ -17,15 +17,17 @@
 --@option flush_bytes integer 32768 Bytes after which a batch is sent; a message's lines come on top. Below output_limit.
 --@sample
 --  [filter.influx]
---  type = "lua"
+--  type = "influx_batch"
 --  match = 'Type =~ /^stats/'
---  script = "influx_batch.lua"
---  config = { tag_fields = "Hostname", timestamp_precision = "s", flush_count = 500 }
+--  tag_fields = "Hostname"
+--  timestamp_precision = "ns"
+--  flush_count = 500
 --
 --  [output.influx]
---  type = "http"
---  address = "http://127.0.0.1:8086/write?db=metrics&precision=s"
+--  type = "udp"
+--  address = "127.0.0.1:8089"
 --  match = 'Fields[payload_name] == "influx_line"'
+--  encoder = "payload"
 
 local lines = require "ts_line_protocol"
 

@@ -2,9 +2,10 @@
 ---
 --- Durations go into one sketch a route, so memory does not grow with traffic and a quantile is off by
 --- one percent at most. Routes beyond `routes` share the route "(other)". Each tick sends one metric
---- for each route and quantile, and one with the number of requests, then begins anew.
+--- for each route and quantile, and one with the number of requests, then begins anew: up to four messages a route, which `max_timer_inject` has to allow.
 --@family filter
 --@every 60s
+--@limit max_timer_inject 1000
 --@option field string "request_time" Field with the duration.
 --@option route string "request" Field with the route. Of a request line, the path without its query counts.
 --@option name string "latency" Name of the metrics.
@@ -12,11 +13,9 @@
 --@option accuracy number 0.01 Relative error of a quantile.
 --@sample
 --  [filter.latency]
---  type = "lua"
+--  type = "latency_by_route"
 --  match = 'Type == "nginx.access"'
---  script = "latency_by_route.lua"
---  every = "60s"
---  max_timer_inject = 1000
+--  routes = 100
 
 require "ddsketch"
 
@@ -25,7 +24,7 @@ local route_field = "Fields[" .. read_config("route") .. "]"
 local name = read_config("name")
 local max_routes = read_config("routes")
 local accuracy = read_config("accuracy")
-local quantiles = { p50 = 0.5, p95 = 0.95, p99 = 0.99 }
+local quantiles = { { "p50", 0.5 }, { "p95", 0.95 }, { "p99", 0.99 } }
 
 sketches = {}
 routes = 0
@@ -60,9 +59,15 @@ function process_message()
 end
 
 function timer_event()
-    for route, sketch in pairs(sketches) do
-        for quantile, q in pairs(quantiles) do
-            metric(name, sketch:quantile(q), { route = route, quantile = quantile })
+    local sorted = {}
+    for route in pairs(sketches) do
+        sorted[#sorted + 1] = route
+    end
+    table.sort(sorted)
+    for _, route in ipairs(sorted) do
+        local sketch = sketches[route]
+        for _, quantile in ipairs(quantiles) do
+            metric(name, sketch:quantile(quantile[2]), { route = route, quantile = quantile[1] })
         end
         metric(name .. ".count", sketch:count(), { route = route }, "counter")
     end

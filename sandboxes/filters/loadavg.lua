@@ -13,10 +13,8 @@
 --@option preservation_version integer 0 Raise it to begin with an empty graph.
 --@sample
 --  [filter.loadavg]
---  type = "lua"
+--  type = "loadavg"
 --  match = 'Type == "stats.loadavg"'
---  script = "loadavg.lua"
---  every = "60s"
 
 require "circular_buffer"
 local graph = require "graph"

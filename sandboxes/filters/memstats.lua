@@ -14,11 +14,9 @@
 --@option preservation_version integer 0 Raise it to begin with an empty graph.
 --@sample
 --  [filter.memstats]
---  type = "lua"
+--  type = "memstats"
 --  match = 'Type == "stats.memstats"'
---  script = "memstats.lua"
---  every = "60s"
---  config = { anomaly_config = 'mww("Memory Stats", 1, 60, 5, 0.0001, decreasing)' }
+--  anomaly_config = 'mww("Memory Stats", 1, 60, 5, 0.0001, decreasing)'
 
 require "circular_buffer"
 local graph = require "graph"

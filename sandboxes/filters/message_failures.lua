@@ -8,10 +8,8 @@
 --@option reasons integer 50 Reasons told apart for each plugin.
 --@sample
 --  [filter.message_failures]
---  type = "lua"
+--  type = "message_failures"
 --  match = 'Type == "nilometer.reject"'
---  script = "message_failures.lua"
---  every = "60s"
 
 local limit = read_config("limit")
 local max_reasons = read_config("reasons")

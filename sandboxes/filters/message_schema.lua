@@ -7,9 +7,8 @@
 --@option max_names integer 2000 Loggers, types, versions and fields that are told apart.
 --@sample
 --  [filter.schema]
---  type = "lua"
+--  type = "message_schema"
 --  match = 'Logger =~ /^web/'
---  script = "message_schema.lua"
 
 local util = require "util"
 

@@ -13,11 +13,9 @@
 --@option preservation_version integer 0 Raise it to begin with an empty graph.
 --@sample
 --  [filter.slow_queries]
---  type = "lua"
+--  type = "mysql_slow_query"
 --  match = 'Type == "mysql.slow-query"'
---  script = "mysql_slow_query.lua"
---  every = "60s"
---  config = { anomaly_config = 'mww_nonparametric("Statistics", 5, 15, 10, 0.8)' }
+--  anomaly_config = 'mww_nonparametric("Statistics", 5, 15, 10, 0.8)'
 
 require "circular_buffer"
 local graph = require "graph"

@@ -12,9 +12,8 @@
 --@option forget_days integer 0 Days after which all is forgotten; 0: never.
 --@sample
 --  [filter.new_errors]
---  type = "lua"
+--  type = "new_errors"
 --  match = 'Severity <= 3'
---  script = "new_errors.lua"
 
 require "cuckoo_filter"
 

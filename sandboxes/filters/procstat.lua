@@ -12,10 +12,9 @@
 --@option preservation_version integer 0 Raise it to forget the last reading.
 --@sample
 --  [filter.procstat]
---  type = "lua"
+--  type = "procstat"
 --  match = 'Type == "stats.procstat"'
---  script = "procstat.lua"
---  config = { whitelist = "cpu$" }
+--  whitelist = "cpu$"
 
 _PRESERVATION_VERSION = read_config("preservation_version")
 

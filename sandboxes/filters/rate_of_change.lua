@@ -14,11 +14,9 @@
 --@option name string "messages" What is counted, for the text.
 --@sample
 --  [filter.login_rate]
---  type = "lua"
+--  type = "rate_of_change"
 --  match = 'Type == "login"'
---  script = "rate_of_change.lua"
---  every = "10s"
---  config = { name = "logins" }
+--  name = "logins"
 
 local deviations = read_config("deviations")
 local min_change = read_config("min_change")

@@ -6,6 +6,7 @@
 --- early and marked so.
 --@family filter
 --@every 10s
+--@limit max_timer_inject 200
 --@option key string "remote_addr" Field that tells sessions apart.
 --@option path_field string "request" Field whose first and last value are kept; empty: none.
 --@option idle_seconds integer 1800 Pause that ends a session.
@@ -13,12 +14,9 @@
 --@option max_per_tick integer 200 Sessions told at one tick; the rest waits for the next. At most `max_timer_inject`.
 --@sample
 --  [filter.sessions]
---  type = "lua"
+--  type = "sessions"
 --  match = 'Type == "nginx.access"'
---  script = "sessions.lua"
---  every = "10s"
---  max_timer_inject = 200
---  max_process_inject = 1
+--  key = "remote_addr"
 
 local key_field = "Fields[" .. read_config("key") .. "]"
 local path_field = read_config("path_field") ~= "" and "Fields[" .. read_config("path_field") .. "]"

@@ -16,11 +16,8 @@
 --@option preservation_version integer 0 Raise it to begin with an empty graph.
 --@sample
 --  [filter.hits]
---  type = "lua"
+--  type = "stat_graph"
 --  match = 'Type == "metric"'
---  script = "stat_graph.lua"
---  every = "10s"
---  [filter.hits.config]
 --  title = "Hits and Misses"
 --  rows = 1440
 --  sec_per_row = 10

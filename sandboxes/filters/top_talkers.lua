@@ -10,11 +10,10 @@
 --@option counters integer 1000 Items that are counted at the same time.
 --@sample
 --  [filter.top_clients]
---  type = "lua"
+--  type = "top_talkers"
 --  match = 'Type == "nginx.access"'
---  script = "top_talkers.lua"
---  every = "10s"
---  config = { item = "Fields[remote_addr]", weight = "Fields[body_bytes_sent]" }
+--  item = "Fields[remote_addr]"
+--  weight = "Fields[body_bytes_sent]"
 
 require "topk"
 

@@ -11,11 +11,10 @@
 --@option preservation_version integer 0 Raise it to begin with an empty graph.
 --@sample
 --  [filter.daily_users]
---  type = "lua"
+--  type = "unique_items"
 --  match = 'Type == "request" && Fields[uid] != NIL'
---  script = "unique_items.lua"
---  every = "60s"
---  config = { message_variable = "Fields[uid]", title = "Estimated Active Daily Users" }
+--  message_variable = "Fields[uid]"
+--  title = "Estimated Active Daily Users"
 
 require "circular_buffer"
 require "hyperloglog"

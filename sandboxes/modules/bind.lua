@@ -13,7 +13,7 @@ local M = {}
 local digit = l.R "09"
 local word = (l.P(1) - " ") ^ 1
 
-M.timestamp = l.Ct(dt.day * "-" * l.Cg(dt.month_abbr, "month") * "-" * dt.year * " " * dt.rfc3339_partial_time) / dt.time_to_ns
+M.timestamp = l.Ct(dt.date_mday * "-" * dt.date_mabbr * "-" * dt.date_fullyear * " " * dt.rfc3339_partial_time) / dt.time_to_ns
 M.client_address = ip.v4_field + ip.v6_field
 M.dns_class = l.P "IN" + "CH" + "HS" + "NONE" + "ANY" + (l.P "CLASS" * digit ^ 1)
 M.dns_record_type = (l.R("AZ", "09") + "-") ^ 1
@@ -42,6 +42,7 @@ local label = (l.P(1) - l.S ". ") ^ 1
 
 --- For scripts that name the parts of an entry in Heka's way, and make the table themselves: the name is taken apart
 --- into QueryName, its first label, and QueryDomain, the rest; QueryFlags is a list of texts; there are no views.
+---@type lpeg.pattern
 M.query_log_grammar = prefix * (l.P "client " * (l.P "@0x" * l.R("09", "af") ^ 1 * " ") ^ -1 * l.Cg(M.client_address, "ClientIP") * "#" * digit ^ 1)
     * " (" * l.Cg((l.P(1) - ")") ^ 1, "FullQuery") * "): query: "
     * l.Cg(label, "QueryName") * (l.P "." * l.Cg(word, "QueryDomain")) ^ -1

@@ -92,7 +92,7 @@ end
 
 --- A grammar for nginx's `log_format`.
 ---@param format string
----@return lpeg.Pattern
+---@return lpeg.pattern
 function M.build_nginx_grammar(format)
     local parts, at = {}, 1
     while at <= #format do
@@ -116,14 +116,14 @@ end
 
 local APACHE = {
     a = { "remote_addr", l.Cg(ip.host_field, "remote_addr") },
-    A = { "local_addr", l.Cg(ip.host_field, "local_addr") },
+    A = { "server_addr", l.Cg(ip.host_field, "server_addr") },
     b = { "body_bytes_sent", or_dash("body_bytes_sent", with_unit(integer, "B")) },
     B = { "body_bytes_sent", l.Cg(with_unit(integer, "B"), "body_bytes_sent") },
     D = { "request_time", l.Cg(with_unit(integer, "us"), "request_time") },
-    f = { "filename" },
+    f = { "request_filename" },
     h = { "remote_addr", l.Cg(ip.host_field, "remote_addr") },
     H = { "server_protocol" },
-    I = { "bytes_received", or_dash("bytes_received", with_unit(integer, "B")) },
+    I = { "request_length", or_dash("request_length", with_unit(integer, "B")) },
     k = { "connection_requests", l.Cg(integer, "connection_requests") },
     l = { "remote_ident" },
     L = { "log_id" },
@@ -152,6 +152,9 @@ local APACHE_TIMES = {
     usec_frac = l.Cg(digit ^ 1 / "0.%0", "time_frac"),
 }
 
+-- Directives of something that braces name: what their fields begin with.
+local NAMED = { i = "http_", o = "sent_http_", e = "env_", n = "note_", C = "cookie_", ["^ti"] = "trailer_", ["^to"] = "sent_trailer_" }
+
 -- The part of a directive: its letter, and what stood in braces before it.
 local function apache_part(letter, braces, format)
     if letter == "t" then
@@ -160,11 +163,8 @@ local function apache_part(letter, braces, format)
         end
         local known = APACHE_TIMES[(string.gsub(braces, "^%a+:", ""))]
         return { name = "time", pattern = known or l.Cg(dt.build_strftime_grammar(braces) / dt.time_to_ns, "time") }
-    elseif letter == "i" or letter == "o" then
-        local prefix = letter == "i" and "http_" or "sent_http_"
-        return { name = prefix .. string.lower((string.gsub(braces, "%-", "_"))) }
-    elseif letter == "e" or letter == "n" or letter == "C" then
-        return { name = (letter == "C" and "cookie_" or "") .. string.lower((string.gsub(braces, "%-", "_"))) }
+    elseif NAMED[letter] then
+        return { name = NAMED[letter] .. string.lower((string.gsub(braces, "%-", "_"))) }
     elseif letter == "T" and braces ~= "" then
         return { name = "request_time", pattern = l.Cg(with_unit(integer, braces), "request_time") }
     end
@@ -177,7 +177,7 @@ end
 
 --- A grammar for Apache's `LogFormat`, with or without its backslashes before quotes.
 ---@param format string
----@return lpeg.Pattern
+---@return lpeg.pattern
 function M.build_apache_grammar(format)
     format = string.gsub(format, '\\"', '"')
     local parts, at = {}, 1
@@ -197,7 +197,7 @@ function M.build_apache_grammar(format)
             break
         end
         literal(string.sub(format, at, from - 1))
-        -- %400,501{User-agent}i, %{c}a, %>s, %^ti, %%
+        -- %400,501{User-agent}i, %{c}a, %>s, %{X}^ti, %%
         local rest, braces = string.match(format, "^[%d,!<>]*()", from + 1), ""
         if string.sub(format, rest, rest) == "{" then
             local stop = string.find(format, "}", rest, true)
@@ -206,11 +206,14 @@ function M.build_apache_grammar(format)
             end
             braces, rest = string.sub(format, rest + 1, stop - 1), stop + 1
         end
-        local letter = string.match(format, "^%^?([%a%%])", rest)
+        local letter, next_at = string.match(format, "^(%^t[io])()", rest)
+        if not letter then
+            letter, next_at = string.match(format, "^([%a%%])()", rest)
+        end
         if not letter then
             error("build_apache_grammar: the % at " .. from .. " begins no directive in '" .. format .. "'", 2)
         end
-        at = string.match(format, "^%^?[%a%%]()", rest)
+        at = next_at
         if letter == "%" then
             literal("%")
         else
@@ -221,7 +224,10 @@ function M.build_apache_grammar(format)
     return assemble(parts)
 end
 
-local LEVELS = { emerg = 0, alert = 1, crit = 2, error = 3, warn = 4, notice = 5, info = 6, debug = 7 }
+local level = l.P(false)
+for number, name in ipairs{ "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug" } do
+    level = level + l.P(name) * l.Cc(number - 1)
+end
 
 local function with_timestamp(message)
     message.Timestamp = message.time
@@ -229,9 +235,10 @@ local function with_timestamp(message)
 end
 
 --- nginx's error log, as a message: Timestamp (also as time), Severity, Pid, Payload, Fields = {tid, connection}
+---@type lpeg.pattern
 M.nginx_error_grammar = l.Ct(
-    l.Cg(l.Ct(dt.year * "/" * dt.month * "/" * dt.day * " " * dt.hour * ":" * dt.min * ":" * dt.sec) / dt.time_to_ns, "time")
-    * " [" * l.Cg(l.R "az" ^ 1 / LEVELS, "Severity") * "] "
+    l.Cg(l.Ct(dt.date_fullyear * "/" * dt.date_month * "/" * dt.date_mday * " " * dt.time_hour * ":" * dt.time_minute * ":" * dt.time_second) / dt.time_to_ns, "time")
+    * " [" * l.Cg(level, "Severity") * "] "
     * l.Cg(integer, "Pid") * "#" * l.Cg(l.Ct(l.Cg(integer, "tid") * ": " * (l.P "*" * l.Cg(integer, "connection") * " ") ^ -1), "Fields")
     * l.Cg(l.P(1) ^ 0, "Payload")) / with_timestamp
 

@@ -55,16 +55,21 @@ M.rfc3339_full_date = M.year * "-" * M.month * "-" * M.day
 M.rfc3339_partial_time = M.hour * ":" * M.min * ":" * M.sec * M.sec_frac ^ -1
 M.rfc3339_full_time = M.rfc3339_partial_time * M.timezone_offset
 --- 2006-01-02T15:04:05.999Z
+---@type lpeg.pattern
 M.rfc3339 = l.Ct(M.rfc3339_full_date * l.S "Tt " * M.rfc3339_full_time)
 --- Jan  2 15:04:05, of the current year
+---@type lpeg.pattern
 M.rfc3164_timestamp = l.Ct(named("month", M.month_abbr) * " " * day_padded * " " * M.rfc3339_partial_time)
 --- 02/Jan/2006:15:04:05 -0700
+---@type lpeg.pattern
 M.clf_timestamp = l.Ct(M.day * "/" * named("month", M.month_abbr) * "/" * M.year * ":" * M.hour * ":" * M.min * ":" * M.sec * " " * offset_digits)
 --- 20060102150405, or 060102 15:04:05
+---@type lpeg.pattern
 M.mysql_timestamp = l.Ct(M.year * M.month * M.day * M.hour * M.min * M.sec)
     + l.Ct(named("year", l.Cc "20" * l.C(digit2) / function(century, year) return century .. year end) * M.month * M.day * l.P " " ^ 1
         * named("hour", l.P " " ^ -1 * (digit2 + digit)) * ":" * M.min * ":" * M.sec)
 --- 2006-01-02 15:04:05.999 UTC
+---@type lpeg.pattern
 M.pgsql_timestamp = l.Ct(M.rfc3339_full_date * " " * M.rfc3339_partial_time * (l.P " " * (l.P "UTC" + "GMT") + offset_digits) ^ -1)
 
 -- Days from 1970-01-01 to a day of the Gregorian calendar.
@@ -154,7 +159,7 @@ end
 
 --- A grammar for a format of strftime; it captures a table for `time_to_ns`. `%f` is a fraction without its point.
 ---@param format string
----@return lpeg.Pattern
+---@return lpeg.pattern
 function M.build_strftime_grammar(format)
     for _ = 1, 2 do
         format = string.gsub(format, "%%(%a)", function(letter) return ALIASES[letter] end)

@@ -11,7 +11,7 @@ local octet = l.P "25" * l.R "05" + l.P "2" * l.R "04" * digit + l.P "1" * digit
 M.v4 = octet * "." * octet * "." * octet * "." * octet
 
 local group = hex * hex ^ -3
-local last = group * ":" * group + group
+local pair = group * ":" * group
 
 -- n groups, each with its colon, and no address of version 4 begun by mistake.
 local function groups(n)
@@ -26,10 +26,11 @@ local function up_to(n)
     return (group * (l.P ":" * group) ^ -(n - 1)) ^ -1
 end
 
-local low = M.v4 + last
+-- What ends an address behind "::".
+local low = M.v4 + pair + group
 
-M.v6 = groups(6) * low
-    + up_to(6) * "::" * (groups(4) * low + groups(3) * low + groups(2) * low + groups(1) * low + low + group) ^ -1
+M.v6 = groups(6) * (M.v4 + pair)
+    + up_to(7) * "::" * (groups(4) * low + groups(3) * low + groups(2) * low + groups(1) * low + low + group) ^ -1
     + "::" * (groups(5) * low)
 
 local label = l.R("09", "az", "AZ") * (l.P "-" ^ 0 * l.R("09", "az", "AZ", "__")) ^ 0

@@ -13,8 +13,8 @@ local line_end = space * l.P "\r" ^ -1 * "\n"
 local to_line_end = (l.P(1) - l.S "\r\n") ^ 0
 local number = digit ^ 1 * (l.P "." * digit ^ 1) ^ -1 / tonumber
 
-local short_time = l.Ct(l.Cg(digit * digit / "20%0", "year") * dt.month * dt.day * l.S " \t" ^ 1
-    * l.Cg(digit * digit ^ -1, "hour") * ":" * dt.min * ":" * dt.sec)
+local short_time = l.Ct(l.Cg(digit * digit / "20%0", "year") * dt.date_month * dt.date_mday * l.S " \t" ^ 1
+    * l.Cg(digit * digit ^ -1, "hour") * ":" * dt.time_minute * ":" * dt.time_second)
 local time = l.P "# Time: " * space * l.Cg((dt.rfc3339 + short_time) / dt.time_to_ns, "time") * to_line_end * line_end
 
 local name = (l.P(1) - l.S "[]@\n") ^ 0
@@ -64,6 +64,7 @@ end
 local entry = l.Cg(statistics, "statistics") * (use + set) ^ 0
 
 --- One entry of a slow query log, of any of the three servers.
+---@type lpeg.pattern
 M.slow_query_grammar = l.Ct(time ^ -1 * user * entry) * admin ^ -1 * statement / finish
 M.mariadb_slow_query_grammar = M.slow_query_grammar
 M.short_slow_query_grammar = l.Ct(entry) * admin ^ -1 * statement / finish

@@ -38,8 +38,10 @@ local function words(list, more)
 end
 
 --- Captures 0 to 7 of a severity's name.
+---@type lpeg.pattern
 M.severity = words(SEVERITIES, { emergency = 0, panic = 0, critical = 2, error = 3, warn = 4, informational = 6 })
 --- Captures 0 to 23 of a facility's name.
+---@type lpeg.pattern
 M.facility = words(FACILITIES, { security = 4 })
 
 local function split_pri(pri)
@@ -126,7 +128,7 @@ end
 --- A grammar for a template of rsyslog, such as
 --- `%TIMESTAMP% %HOSTNAME% %syslogtag%%msg:::sp-if-no-1st-sp%%msg:::drop-last-lf%\n`.
 ---@param template string
----@return lpeg.Pattern
+---@return lpeg.pattern
 function M.build_rsyslog_grammar(template)
     local parts = split(template)
     local grammar = l.P(true)

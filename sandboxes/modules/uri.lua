@@ -19,8 +19,10 @@ local path = (l.P "/" + pchar) ^ 0
 local rest = (l.P "?" * l.Cg((pchar + l.S "/?") ^ 0, "query")) ^ -1 * (l.P "#" * l.Cg((pchar + l.S "/?") ^ 0, "fragment")) ^ -1
 
 --- scheme:… ; captures {scheme, userinfo, host, port, path, query, fragment}
+---@type lpeg.pattern
 M.uri = l.Ct(l.Cg(scheme, "scheme") * ":" * (l.P "//" * authority * l.Cg((l.P "/" * path) ^ -1, "path") + l.Cg(path, "path")) * rest)
 --- /path?query#fragment, as in a request line
+---@type lpeg.pattern
 M.relative = l.Ct(l.Cg(path, "path") * rest)
 M.uri_reference = M.uri * -1 + M.relative * -1
 

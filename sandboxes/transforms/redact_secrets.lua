@@ -10,12 +10,8 @@
 --@sample
 --  [input.app]
 --  type = "tail"
---  path = "/var/log/app/*.log"
---  transform = ["no_secrets"]
---
---  [transform.no_secrets]
---  type = "lua"
---  script = "redact_secrets.lua"
+--  paths = "/var/log/app/*.log"
+--  transform = ["redact_secrets"]
 
 local mask = read_config("mask")
 local keep_last_four = read_config("keep_last_four")

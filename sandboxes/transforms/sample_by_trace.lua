@@ -11,14 +11,13 @@
 --@sample
 --  [input.app]
 --  type = "tail"
---  path = "/var/log/app/*.json"
+--  paths = "/var/log/app/*.json"
 --  decoder = "json"
 --  transform = ["sample"]
 --
 --  [transform.sample]
---  type = "lua"
---  script = "sample_by_trace.lua"
---  config = { keep = 0.05 }
+--  type = "sample_by_trace"
+--  keep = 0.05
 
 require "xxhash"
 

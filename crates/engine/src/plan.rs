@@ -468,11 +468,11 @@ impl Planner<'_> {
             None if matches!(family, Family::Input | Family::Filter | Family::Output)
                 && self.registry.kind(family, &section.name).is_none() =>
             {
-                let names = self.registry.names(family).collect::<Vec<_>>().join(", ");
+                let names = among(family, &self.registry.names(family).collect::<Vec<_>>());
                 self.problems.push(
                     Problem::new("option `type` is missing")
                         .at(&section.key.at, format!("what kind of {family} is it?"))
-                        .help(format!("there are: {names}")),
+                        .help(format!("expected {names}")),
                 );
                 return None;
             }
@@ -501,7 +501,7 @@ impl Planner<'_> {
             for name in self.registry.preset_names(family).chain(self.registry.names(family)) {
                 known.push(name);
             }
-            let problem = Problem::new(format!("there is no {family} `{name}`")).at(at, format!("expected one of: {}", known.join(", ")));
+            let problem = Problem::new(format!("there is no {family} `{name}`")).at(at, format!("expected {}", among(family, &known)));
             self.problems.push(match nearest(name, known.iter().copied()) {
                 Some(near) => problem.help(format!("did you mean \"{near}\"?")),
                 None => problem.help(format!("define it in a section [{family}.{name}]")),
@@ -579,9 +579,17 @@ impl Planner<'_> {
 
 fn unknown_kind(registry: &Registry, family: Family, name: &str, at: &Location) -> Problem {
     let names: Vec<_> = registry.names(family).collect();
-    let problem = Problem::new(format!("there is no {family} of type `{name}`")).at(at, format!("expected one of: {}", names.join(", ")));
+    let problem = Problem::new(format!("there is no {family} of type `{name}`")).at(at, format!("expected {}", among(family, &names)));
     match nearest(name, names.iter().copied()) {
         Some(near) => problem.help(format!("did you mean \"{near}\"?")),
         None => problem.help("`nilo list` shows what each is for"),
+    }
+}
+
+/// Names to choose from, unless they are so many that nobody reads them.
+fn among(family: Family, names: &[&str]) -> String {
+    match names.len() {
+        0..=15 => format!("one of: {}", names.join(", ")),
+        n => format!("one of the {n} that `nilo list {family}` shows"),
     }
 }

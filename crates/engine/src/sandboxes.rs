@@ -68,7 +68,9 @@ pub(crate) fn dropped(o: &Options, registry: &Registry, taken: &BTreeSet<&str>) 
     let (scripts, fingerprint) = scan(&directories);
     let mut dropped = Dropped { watched: Watched { directories, fingerprint }, sections: Vec::new(), troubles: Vec::new() };
     // The filter that is made of a script, whatever it is called.
-    let Some(kind) = registry.kinds().iter().find(|k| k.family() == Family::Filter && k.options.iter().any(|o| o.name == "script")) else {
+    let Some(kind) =
+        registry.kinds().iter().find(|k| k.family() == Family::Filter && k.options.iter().any(|o| o.name == "script" && o.required))
+    else {
         return dropped;
     };
     let most = usize::try_from(o.integer("max_count")).unwrap_or(0);
@@ -258,7 +260,8 @@ mod tests {
         options
     }
 
-    const LUA: Kind = Kind::filter("lua", plugin::Stability::Stable, |_, _| Err(Problem::new("not built"))).options(&[Opt::path("script")]);
+    const LUA: Kind =
+        Kind::filter("lua", plugin::Stability::Stable, |_, _| Err(Problem::new("not built"))).options(&[Opt::path("script").required()]);
 
     fn read(text: &str, toml: &str) -> Result<Section, String> {
         section(&options(toml), &LUA, "x", &Source::new("d/x.lua", text)).map_err(|p| p.to_string())

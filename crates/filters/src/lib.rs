@@ -1,7 +1,8 @@
 //! Computes over the stream and injects what comes out: one file a filter. The Lua adapters of the
-//! other families are here too.
+//! other families are here too, and the scripts that come with the program ([`library`]).
 
 pub mod count;
+pub mod library;
 pub mod lua;
 pub mod statsd_aggregate;
 

@@ -10,20 +10,22 @@ pub mod output;
 mod settings;
 pub mod transform;
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::PathBuf;
 
-use options::{Opt, Options, Problem};
+use modules::library::{LibraryScript, SCHEME, SCRIPTS, name_in};
+use options::{Opt, Options, Problem, nearest};
 use plugin::{BuildCx, Carried, Gauge, Refusal, Scripted};
 use sandbox::{Api, Declaration, Family, Grants, Level, Limits, LogLine, Sandbox, SandboxConfig, Script};
 
 /// Largest script file read, in bytes; the sandbox takes no longer text.
 const MAX_SCRIPT: u64 = 256 << 10;
 
-pub(crate) const SCRIPT: Opt = Opt::path("script")
+pub(crate) const SCRIPT: Opt = Opt::script("script")
     .required()
     .sample("\"filters/errors.lua\"")
-    .doc("The Lua file. It is reloaded the moment it is saved; when the new version fails, the old one runs on.");
+    .doc("The Lua file. It is reloaded the moment it is saved; when the new version fails, the old one runs on. `nilo:filters/http_status.lua` and the like are built in.");
 pub(crate) const CONFIG: Opt = Opt::tree("config").sample("{ threshold = 500 }").doc(
     "Values that the script reads with read_config(name), lists and tables among them. A script that declares its options takes only those.",
 );
@@ -98,8 +100,15 @@ struct Loaded {
     refusal: Refusal,
 }
 
-fn load(o: &Options, config: SandboxConfig) -> Result<Loaded, Problem> {
+/// The text of the script, which is built in or read.
+fn text(o: &Options) -> Result<Cow<'static, [u8]>, Problem> {
     let path = o.path("script");
+    if let Some(name) = name_in(path) {
+        return match modules::library::find(name) {
+            Some(script) => Ok(Cow::Borrowed(script.text.as_bytes())),
+            None => Err(unknown(o, name)),
+        };
+    }
     let unreadable = |e: std::io::Error| {
         o.problem("script", format!("cannot read {}", path.display()), e.to_string())
             .help("`script` is a path beside the configuration file")
@@ -110,6 +119,20 @@ fn load(o: &Options, config: SandboxConfig) -> Result<Loaded, Problem> {
     if source.len() as u64 > MAX_SCRIPT {
         return Err(o.problem("script", format!("{} is too long", path.display()), "a script has at most 256 KiB"));
     }
+    Ok(Cow::Owned(source))
+}
+
+fn unknown(o: &Options, name: &str) -> Problem {
+    let names: Vec<String> = SCRIPTS.iter().map(LibraryScript::path).collect();
+    let problem = o.problem("script", format!("there is no built-in script `{SCHEME}{name}`"), "expected one that `nilo list` shows");
+    match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => problem.help(format!("did you mean \"{SCHEME}{near}\"?")),
+        None => problem.help(format!("a file of this name is \"./{SCHEME}{name}\"")),
+    }
+}
+
+fn load(o: &Options, config: SandboxConfig) -> Result<Loaded, Problem> {
+    let (path, source) = (o.path("script"), text(o)?);
     let declaration = Declaration::parse(&source).map_err(|e| {
         let file = path.file_name().unwrap_or_default().display();
         o.problem("script", "the script's declaration is malformed", format!("{file}:{}: {}", e.line, e.message))
@@ -180,7 +203,8 @@ fn tell(name: &str, lines: Vec<LogLine>, dropped: u64) {
 
 impl Scripted for Loaded {
     fn files(&self) -> Vec<PathBuf> {
-        std::iter::once(self.script.clone()).chain(self.sandbox.files().into_iter().map(|m| m.path)).collect()
+        let script = name_in(&self.script).is_none().then(|| self.script.clone());
+        script.into_iter().chain(self.sandbox.files().into_iter().map(|m| m.path)).collect()
     }
 
     fn gauges(&self) -> Vec<Gauge> {

@@ -96,7 +96,8 @@ impl Program {
         })
     }
 
-    /// The offset behind a match at offset `start`. No captures are evaluated, and match-time captures fail.
+    /// The offset behind a match at offset `start`. No captures are evaluated, match-time captures fail, and
+    /// nobody stops a match that takes exponential time: for patterns one trusts.
     pub fn find(&self, subject: &[u8], start: usize) -> Result<Option<usize>, Error> {
         let mut host = crate::host::Nobody(0);
         with_scratch(|scratch| Machine::new(self, subject, &Limits::default(), &mut host, scratch)?.run(start))

@@ -1,5 +1,5 @@
 //! The modules a script finds with `require`: native ones, one file each, over the safe layer
-//! `sandbox::native`; and those written in Lua, in `sandboxes/modules`.
+//! `sandbox::native`; and those written in Lua, in `sandboxes/modules`. And [`library`], the scripts of `sandboxes/`.
 //!
 //! A native module is two things: an algorithm that knows no Lua (often in a room of its own, such as
 //! `lpeg` or `sketch`), and a binding that reads arguments and pushes results.
@@ -12,6 +12,7 @@ mod cuckoo_filter;
 mod cuckoo_filter_expire;
 mod ddsketch;
 mod hyperloglog;
+pub mod library;
 mod lpeg;
 mod re;
 mod regex;

@@ -124,8 +124,11 @@ fn to_pattern(call: &mut Call<'_>) -> Result<Returned, Error> {
     pattern::one(call, |pattern| Ok(pattern.clone()))
 }
 
+/// A class of characters by its name.
+type Class = (&'static str, fn(u8) -> bool);
+
 /// The classes of characters of the C locale.
-pub(crate) const CLASSES: [(&str, fn(u8) -> bool); 11] = [
+pub(crate) const CLASSES: [Class; 11] = [
     ("alnum", |b| b.is_ascii_alphanumeric()),
     ("alpha", |b| b.is_ascii_alphabetic()),
     ("cntrl", |b| b.is_ascii_control()),

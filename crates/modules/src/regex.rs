@@ -27,8 +27,8 @@ const FUNCTIONS: &[Function] = &[Function {
 const MOST_COMPILED: usize = 1 << 20;
 /// Bytes a search may keep of its states.
 const MOST_CACHED: usize = 256 << 10;
-/// Bytes of an expression times bytes of a text: a few seconds at worst.
-const MOST_WORK: usize = 1 << 34;
+/// Bytes of a compiled expression times bytes of a text: some half a second at the very worst.
+const MOST_WORK: usize = 1 << 32;
 /// Expressions that are kept compiled.
 const MOST_KEPT: usize = 64;
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use clap::builder::PossibleValuesParser;
 use engine::{GLOBAL_OPTIONS, SANDBOX_OPTIONS};
+use filters::library;
 use options::{Opt, Type};
 use plugin::{Family, Kind, Preset, Registry, Stability};
 use serde_json::{Value, json};
@@ -71,10 +72,10 @@ fn overview(registry: &Registry, families: &[Family]) -> String {
     for family in families {
         let _ = writeln!(out, "{family}");
         for kind in registry.kinds().iter().filter(|k| k.family() == *family) {
-            let _ = writeln!(out, "  {:<18} {}{}", kind.name, kind.summary, stability(kind));
+            let _ = writeln!(out, "  {:<22} {}{}", kind.name, kind.summary, remark(kind));
         }
         for preset in registry.presets().iter().filter(|p| p.family == *family) {
-            let _ = writeln!(out, "  {:<18} {}", preset.name, preset_summary(preset));
+            let _ = writeln!(out, "  {:<22} {}", preset.name, preset_summary(preset));
         }
         out.push('\n');
     }
@@ -82,8 +83,17 @@ fn overview(registry: &Registry, families: &[Family]) -> String {
     out
 }
 
-fn stability(kind: &Kind) -> &'static str {
-    if kind.stability == Stability::Experimental { " (experimental)" } else { "" }
+fn remark(kind: &Kind) -> &'static str {
+    match kind.stability {
+        Stability::Experimental => " (experimental)",
+        Stability::Stable if library::of(kind).is_some() => " (in Lua)",
+        Stability::Stable => "",
+    }
+}
+
+/// The configuration that a script of the library shows.
+fn sample(kind: &Kind) -> Option<&'static str> {
+    library::of(kind)?.declaration.sample.as_deref()
 }
 
 fn preset_summary(preset: &Preset) -> String {
@@ -101,7 +111,7 @@ fn own_and_common(kind: &Kind) -> (&'static [Opt], Vec<&'static Opt>) {
 }
 
 fn describe(registry: &Registry, kind: &Kind) -> String {
-    let mut out = format!("{}: {}{}\n\n", full_name(kind), kind.summary, stability(kind));
+    let mut out = format!("{}: {}{}\n\n", full_name(kind), kind.summary, remark(kind));
     for paragraph in kind.doc.split("\n\n") {
         out += &wrap(paragraph, 0);
         out.push('\n');
@@ -116,7 +126,11 @@ fn describe(registry: &Registry, kind: &Kind) -> String {
         out.extend(preset.toml.lines().map(|line| format!("  {line}\n")));
         out.push('\n');
     }
-    for example in kind.examples {
+    if let Some(sample) = sample(kind) {
+        out.push_str("Sample\n\n");
+        out.extend(sample.lines().map(|line| format!("  {line}\n")));
+    }
+    for example in kind.examples.iter().filter(|_| sample(kind).is_none()) {
         let _ = writeln!(out, "Example: {}\n\n  [{}.NAME]\n  type = \"{}\"", example.title, kind.family(), kind.name);
         out.extend(example.toml.lines().map(|line| format!("  {line}\n")));
         out.push('\n');
@@ -189,6 +203,7 @@ fn kind_json(registry: &Registry, kind: &Kind) -> Value {
         "doc": kind.doc,
         "options": options_json(own),
         "common_options": options_json(common),
+        "sample": sample(kind),
         "presets": presets.collect::<Vec<_>>(),
         "examples": kind.examples.iter().map(|e| json!({ "title": e.title, "toml": e.toml })).collect::<Vec<_>>(),
     })

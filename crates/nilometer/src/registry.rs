@@ -4,7 +4,7 @@ use plugin::{Family, Kind, Registry};
 
 pub fn registry() -> Registry {
     let listed = [inputs::KINDS, filters::KINDS, outputs::KINDS].into_iter().flatten().copied();
-    Registry::new(codecs::kinds().chain(listed), codecs::PRESETS.iter().copied())
+    Registry::new(codecs::kinds().chain(listed).chain(filters::library::kinds()), codecs::PRESETS.iter().copied())
 }
 
 /// `input.tail`.

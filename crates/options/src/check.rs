@@ -140,6 +140,14 @@ impl Options {
         self.get_path(name).unwrap_or(Path::new(""))
     }
 
+    /// The path taken when the option is not given.
+    pub fn default_path(&self, name: &str) -> Option<&Path> {
+        match &self.defaults.iter().find(|e| e.opt.name == name)?.value {
+            Some(Value::Path(p)) => Some(p),
+            _ => None,
+        }
+    }
+
     pub fn get_integer(&self, name: &str) -> Option<i64> {
         match self.entry(name).value {
             Some(Value::Integer(n)) => Some(n),
@@ -283,7 +291,7 @@ fn default(opt: &Opt) -> Option<Value> {
         Type::Strings if text.is_empty() => Value::Strings(Vec::new()),
         Type::Strings => Value::Strings(vec![text.to_string()]),
         Type::Paths => Value::Paths(vec![PathBuf::from(text)]),
-        Type::Path => Value::Path(PathBuf::from(text)),
+        Type::Path | Type::Script => Value::Path(PathBuf::from(text)),
         Type::Table => Value::Table(Vec::new()),
         _ => match from_text(opt, text) {
             Ok(value) => value,
@@ -316,7 +324,8 @@ fn value(opt: &Opt, node: &Node) -> Result<Value, Problem> {
         }
         (Type::Table, Raw::Table(table)) => Ok(Value::Table(scalars(opt, table)?)),
         (Type::Tree, Raw::Table(table)) => Ok(Value::Tree(without_references(opt, table)?)),
-        (Type::Path, Raw::String(s)) => Ok(Value::Path(beside(node, s))),
+        (Type::Script, Raw::String(s)) if s.starts_with("nilo:") => Ok(Value::Path(PathBuf::from(s))),
+        (Type::Path | Type::Script, Raw::String(s)) => Ok(Value::Path(beside(node, s))),
         (Type::Integer | Type::Float | Type::Bool | Type::Table | Type::Tree | Type::Strings | Type::Paths, _) => {
             Err(mismatch(format!("expected something like `{}`", opt.sample.unwrap_or(opt.type_.sample()))))
         }

@@ -4,6 +4,8 @@ pub enum Type {
     String,
     /// A file or directory; a relative one is taken from the configuration file's directory.
     Path,
+    /// As `Path`, for a Lua script; with `nilo:` in front it names one that is built in.
+    Script,
     Integer,
     Float,
     Bool,
@@ -37,6 +39,7 @@ impl Type {
         match self {
             Type::String => "string",
             Type::Path => "path",
+            Type::Script => "script",
             Type::Integer => "integer",
             Type::Float => "number",
             Type::Bool => "boolean",
@@ -58,6 +61,7 @@ impl Type {
         match self {
             Type::String => "\"text\"",
             Type::Path => "\"some/path\"",
+            Type::Script => "\"some/script.lua\"",
             Type::Integer => "1",
             Type::Float => "0.5",
             Type::Bool => "true",
@@ -98,7 +102,7 @@ macro_rules! constructors {
 
 impl Opt {
     constructors! {
-        string String, path Path, integer Integer, float Float, bool Bool, duration Duration, size Size, address Address,
+        string String, path Path, script Script, integer Integer, float Float, bool Bool, duration Duration, size Size, address Address,
         matcher Matcher, regex Regex, strings Strings, paths Paths, table Table, tree Tree, secret Secret,
     }
 

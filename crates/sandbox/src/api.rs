@@ -20,6 +20,7 @@ pub(crate) mod msg;
 pub(crate) mod payload;
 pub(crate) mod print;
 pub(crate) mod read;
+pub(crate) mod reference;
 mod stream;
 pub(crate) mod table;
 mod time;
@@ -237,7 +238,8 @@ pub const HOST: &[HostFunction] = {
             "(name: string, field?: integer, array?: integer, no_copy?: boolean) -> any",
             Plain(lua_function!(read::hindsight)),
             "A header, a field, or the message as protobuf (`\"raw\"`), as a framed record (`\"framed\"`), or its length (`\"size\"`). Indices count \
-             from 0. What is unset is nil; `Uuid` is 16 bytes.",
+             from 0. What is unset is nil; `Uuid` is 16 bytes. With `no_copy`, something that stands for it: file:write writes what it is \
+             then, and tostring tells it.",
         )
         .only(READERS)
         .api(&[Api::Hindsight]),

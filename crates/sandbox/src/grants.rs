@@ -7,9 +7,10 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_upvalueindex};
 
+use crate::api::reference::extend_write;
 use crate::host::Host;
 use crate::vm::{Lossy, Lua, REGISTRY, lua_function};
-use crate::{Family, Grants};
+use crate::{Api, Family, Grants};
 
 /// Functions of `os` that are to be granted: the first by `exec`, the others by `io`.
 const OS: [&str; 5] = ["execute", "getenv", "remove", "rename", "tmpname"];
@@ -39,6 +40,9 @@ pub(crate) fn open_io(lua: Lua) {
         lua.push_function(ffi::luaopen_io);
         lua.call(0, 1);
         protect_files(lua);
+        if host.config.api == Api::Hindsight {
+            extend_write(lua);
+        }
         if !host.config.grants.exec {
             lua.push_nil();
             lua.set_raw_field(-2, "popen");
@@ -67,6 +71,11 @@ pub(crate) fn extend_os(lua: Lua, os: c_int) {
 /// Scripts must not get at the metatable of files: it has their finaliser. Ours remembers it.
 fn protect_files(lua: Lua) {
     lua.raw_field(REGISTRY, "FILE*");
+    if lua.host().config.api == Api::Hindsight {
+        lua.raw_field(-1, "__index");
+        extend_write(lua);
+        lua.pop(1);
+    }
     lua.push_bool(false);
     lua.set_raw_field(-2, "__metatable");
     lua.raw_setp(REGISTRY, file_key());

@@ -174,7 +174,9 @@ mod tests {
 
     #[test]
     fn keys_of_others_are_not_ours() {
-        let parse = |key: &str, identity: &str| Remembered::parse(&Checkpoint { key: key.into(), identity: identity.into(), ..Checkpoint::default() });
+        let parse = |key: &str, identity: &str| {
+            Remembered::parse(&Checkpoint { key: key.into(), identity: identity.into(), ..Checkpoint::default() })
+        };
         assert!(parse("1:2:3", "0:cbf29ce484222325:/a").is_some());
         for (key, identity) in [("topic/3", "0:0:/a"), ("1:2", ""), ("1:2", "2000:0:/a"), ("1:2", "0:0")] {
             assert_eq!(parse(key, identity), None, "{key} {identity}");

@@ -178,7 +178,7 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 40, 6, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 1..6).prop_map(Value::from),
-            proptest::collection::hash_map("[a-zé\"\\\\\n]{0,6}", inner, 1..6).prop_map(|m| Value::from_iter(m)),
+            proptest::collection::hash_map("[a-zé\"\\\\\n]{0,6}", inner, 1..6).prop_map(Value::from_iter),
         ]
     })
 }

@@ -231,7 +231,7 @@ fn called(module: &str, f: &Function) -> String {
 }
 
 /// A bar would end the cell.
-fn cell(text: &str) -> String {
+pub fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 

@@ -38,6 +38,20 @@ fn a_plugin_is_described_with_its_options() {
 }
 
 #[test]
+fn a_script_of_the_library_is_described_like_a_plugin() {
+    let dir = Dir::with(&[]);
+    let script = dir.nilo(["list", "filter.http_status"]).ok();
+    for word in
+        ["Graphs the responses", "rows (integer, default 1440)", "alert_throttle (duration, default \"1h\")", "Sample\n\n  [filter."]
+    {
+        assert!(script.contains(word), "{word:?} is missing: {script}");
+    }
+    assert!(dir.nilo(["list", "decoder"]).ok().contains("  nginx_error            Reads the error log of nginx. (in Lua)\n"));
+    let json: serde_json::Value = serde_json::from_str(&dir.nilo(["list", "http_status", "--json"]).ok()).unwrap();
+    assert!(json["sample"].as_str().unwrap().contains("type = \"http_status\""), "{json}");
+}
+
+#[test]
 fn what_new_writes_is_accepted_by_check() {
     let dir = Dir::with(&[("filters/errors.lua", "function process_message() return 0 end\n")]);
     for kind in kinds(&dir) {

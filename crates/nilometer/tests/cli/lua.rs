@@ -135,6 +135,26 @@ fn scripts_shipped_with_the_project_hold_what_their_tests_say() {
     nilo_in(&root, ["lua", "check", "sandboxes", "examples"]).ok();
 }
 
+#[test]
+fn a_script_of_the_library_is_used_copied_and_changed() {
+    let config = "[input.in]\ntype = 'tail'\npaths = 'error.log'\nonce = true\ndecoder = 'nginx_error'\n\
+        [filter.new]\ntype = 'new_errors'\nmatch = 'Type == \"nginx.error\"'\nframes = 0\n\
+        [output.out]\ntype = 'stdout'\nfrom = 'filter.new'\nencoder = 'payload'\n";
+    let line = "2024/01/02 03:04:05 [error] 12#34: *56 upstream timed out, client: 192.0.2.1, server: a\n";
+    let dir = Dir::with(&[("nilo.toml", config), ("error.log", line)]);
+    dir.append("error.log", &line.replace("56", "78"));
+    dir.append("error.log", &line.replace("timed out", "refused"));
+    assert_eq!(dir.nilo(["run", "nilo.toml"]).ok(), "upstream timed out\nupstream refused\n");
+    assert!(dir.nilo(["lua", "copy", "filter.new_errors", "mine"]).ok().contains("wrote mine/new_errors.lua"));
+    assert!(dir.nilo(["lua", "copy", "filter.new_errors", "mine"]).failed(1).contains("is there already"));
+    let text = std::fs::read_to_string(dir.path("mine/new_errors.lua")).unwrap();
+    assert_eq!(dir.nilo(["lua", "copy", "filter.new_errors", "-"]).ok(), text);
+    dir.write("mine/new_errors.lua", text.replace("Payload = text", "Payload = 'new: ' .. text"));
+    dir.write("nilo.toml", config.replace("frames = 0", "frames = 0\nscript = 'mine/new_errors.lua'"));
+    assert_eq!(dir.nilo(["run", "nilo.toml"]).ok(), "new: upstream timed out\nnew: upstream refused\n");
+    assert!(dir.nilo(["lua", "copy", "filter.new_erors"]).failed(2).contains("filter.new_errors"));
+}
+
 fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/lua")
 }

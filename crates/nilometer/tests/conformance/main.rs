@@ -126,3 +126,37 @@ fn outputs_blame_the_world_for_its_faults() {
 fn outputs_honour_a_stop_while_blocked() {
     contract().every(Family::Output, outputs::honour_a_stop_while_blocked);
 }
+
+/// The scripts of the library. What a test of their own looks at (output, state) is not asked here.
+fn library() -> Contract {
+    Contract::new(Registry::new(::filters::library::kinds(), []), engine::options_of)
+}
+
+#[test]
+fn scripts_of_the_library_are_described_and_build() {
+    let library = library();
+    library.all(declarations::are_described);
+    library.all(declarations::have_valid_defaults_and_samples);
+    library.all(declarations::have_examples_that_build);
+    library.all(values::of_the_wrong_type_are_reported_where_they_stand);
+    declarations::agree_on_limits(&library);
+}
+
+#[test]
+fn decoders_of_the_library_survive_garbage() {
+    let library = library();
+    library.every(Family::Decoder, decoders::survive_garbage);
+    library.every(Family::Decoder, decoders::forget_what_they_refused);
+}
+
+#[test]
+fn decoders_of_the_library_stay_within_bounds() {
+    library().every(Family::Decoder, decoders::stay_within_bounds);
+}
+
+#[test]
+fn filters_and_transforms_of_the_library_survive_any_message() {
+    let library = library();
+    library.every(Family::Transform, transforms::survive_any_message);
+    library.every(Family::Filter, filters::survive_any_message);
+}

@@ -24,6 +24,20 @@ fn multiline() {
 }
 
 #[test]
+fn watched_filters() {
+    let place = Place::new("watched-filters");
+    place.run("nilo.toml").ends();
+    place.compare();
+}
+
+#[test]
+fn web_alerts() {
+    let place = Place::new("web-alerts");
+    place.run("nilo.toml").ends();
+    place.compare();
+}
+
+#[test]
 fn statsd_to_file() {
     let place = Place::new("statsd-to-file");
     let port = free_port();
@@ -80,7 +94,7 @@ fn the_sample_is_what_its_script_writes() {
 
 #[test]
 fn every_folder_is_run_here_and_has_a_story() {
-    let known = ["errors-by-route", "multiline", "quickstart", "relay", "statsd-to-file"];
+    let known = ["errors-by-route", "multiline", "quickstart", "relay", "statsd-to-file", "watched-filters", "web-alerts"];
     let mut found: Vec<String> = std::fs::read_dir(place::examples())
         .unwrap()
         .map(|e| e.unwrap())

@@ -88,7 +88,7 @@ fn add(lua: Lua, host: &Host) {
 /// Keeps the bytes of the message an encoder just added, as what it made of the one at hand.
 fn encode(host: &Host) {
     let (mut own, mut encoded) = (host.own.borrow_mut(), host.encoded.borrow_mut());
-    let at = own.len() - 1;
+    let Some(at) = own.len().checked_sub(1) else { return }; // on a tick it joins the others
     encoded.clear();
     wire::encode(own.view(b"", at), &mut encoded);
     host.has_encoded.set(true);

@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use message::{Header, MessageRef, Value};
 
+use super::reference::push_reference;
 use crate::Api;
 use crate::vm::Lua;
 
@@ -30,7 +31,7 @@ pub(crate) fn heka(lua: Lua) -> c_int {
 }
 
 /// As [`heka`], but for unset headers, which are nil, `Uuid`, which is 16 bytes, and two more names:
-/// `framed` and `size`. A fourth argument (no copy, please) makes no difference.
+/// `framed` and `size`. With a true fourth argument it returns a reference, which is read later.
 pub(crate) fn hindsight(lua: Lua) -> c_int {
     let arguments = lua.top();
     if !(1..=4).contains(&arguments) {
@@ -39,6 +40,10 @@ pub(crate) fn hindsight(lua: Lua) -> c_int {
     let name = lua.check_bytes(1);
     let field = if lua.type_(2) <= 0 { 0 } else { index(lua, 2) };
     let array = if lua.type_(3) <= 0 { 0 } else { index(lua, 3) };
+    if lua.boolean(4) {
+        push_reference(lua, name, field, array);
+        return 1;
+    }
     let Some(m) = lua.host().message() else { return 0 };
     match field_name(name) {
         Some(name) => push(lua, Found::field(m, name, field, array)),

@@ -369,3 +369,10 @@ fn injected_messages_are_capped_in_number_and_bytes() {
         assert_eq!(failure.kind, FailureKind::Output, "{big}: {failure}");
     }
 }
+
+#[test]
+fn an_encoder_may_inject_on_a_tick() {
+    let source = "function process_message() return 0 end function timer_event() inject_message{Payload = 'x'} end";
+    let batch = tick(&mut load_with(&as_family(sandbox::Family::Encoder), source)).unwrap();
+    assert_eq!(batch.get(0).payload(), b"x");
+}

@@ -29,7 +29,7 @@ fn what_is_unset_is_nil() {
         assert(read_message("Type") == "t" and read_message("Severity") == 3 and read_message("Timestamp") == 5)
         for _, name in ipairs{"Logger", "Hostname", "EnvVersion", "Pid", "Bogus", "Fields[none]"} do assert(read_message(name) == nil, name) end
         assert(#read_message("Uuid") == 16)
-        assert(read_message("Fields[s]", 1, 1) == 2 and read_message("Fields[s]", 0, 0, true) == "text")
+        assert(read_message("Fields[s]", 1, 1) == 2 and tostring(read_message("Fields[s]", 0, 0, true)) == "text")
         local raw = read_message("raw")
         assert(read_message("size") == #raw and read_message("framed"):sub(-#raw) == raw)
         "#,
@@ -114,4 +114,43 @@ fn an_output_matches_what_it_reads() {
     let config = SandboxConfig { family: Family::Output, ..hindsight() };
     let source = "mm = create_message_matcher(\"Type == 't'\") function process_message() return mm:eval() and 0 or -2 end";
     assert_eq!(load_with(&config, source).deliver(message().get(0), 1, NOW), Ok(sandbox::Delivery::Done));
+}
+
+#[test]
+fn what_is_read_without_a_copy_is_what_it_is_when_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    let grants = sandbox::Grants { io: true, exec: false };
+    let config = SandboxConfig { family: Family::Output, grants, ..hindsight() };
+    let source = format!(
+        "local file = assert(io.open({:?}, 'wb'))
+        local payload, status, none = read_message('Payload', nil, nil, true), read_message('Fields[n]', 0, 0, true), read_message('Logger', 0, 0, true)
+        assert(type(payload) == 'userdata' and tostring(payload) == '' and getmetatable(payload) == false)
+        assert(not pcall(read_message, ('x'):rep(200), 0, 0, true))
+        function process_message()
+            assert(file:write(payload, ' ', status, none, '\\n') == file and tostring(status) == tostring(read_message('Fields[n]')))
+            io.output(file)
+            io.write(read_message('framed', nil, nil, true))
+            return 0
+        end
+        function timer_event() file:close() end",
+        path.display().to_string()
+    );
+    let mut sandbox = load_with(&config, &source);
+    let mut incoming = BatchBuilder::default();
+    let mut expected = Vec::new();
+    for (text, n) in [("one", 1), ("two", 2)] {
+        let mut m = incoming.add();
+        m.set_payload(text.as_bytes());
+        m.add_integer(b"n", n);
+    }
+    let incoming = incoming.finish();
+    for m in [incoming.get(0), incoming.get(1)] {
+        assert_eq!(sandbox.deliver(m, 1, NOW), Ok(sandbox::Delivery::Done));
+        let n = m.value(b"n", 0, 0).map_or(0, |v| if let Value::Integer(n) = v { n } else { 0 });
+        expected.extend_from_slice(format!("{} {n}\n", String::from_utf8_lossy(m.payload())).as_bytes());
+        message::framing::encode_framed(m, None, u32::MAX as usize, &mut expected).unwrap();
+    }
+    sandbox.timer_event(NOW, true, &mut Inject { builder: &mut BatchBuilder::default(), now_ns: NOW }).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), expected);
 }

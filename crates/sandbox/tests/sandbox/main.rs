@@ -16,6 +16,7 @@ mod limits;
 mod modules;
 mod native;
 mod ours;
+mod review;
 mod state;
 mod support;
 mod threads;

@@ -97,7 +97,7 @@ fn clear(call: &mut Call<'_>) -> Result<Returned, Error> {
 }
 
 fn endless(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let _held = vec![0_u8; 100];
+    let _held = String::from("dropped on the way out");
     loop {
         call.budget()?;
     }

@@ -52,7 +52,8 @@ pub fn keep_to_naming_rules(contract: &Contract, kind: &'static Kind) {
         let should = match opt.name {
             "listen" | "address" => is == Type::Address,
             "match" => is == Type::Matcher,
-            "path" | "dir" | "file" | "script" | "modules" => is == Type::Path,
+            "path" | "dir" | "file" | "modules" => is == Type::Path,
+            "script" => is == Type::Script,
             "paths" => is == Type::Paths,
             "every" | "interval" | "poll" | "sync" | "retry" => is == Type::Duration,
             name if name.ends_with("timeout") || name.ends_with("_wait") || name.ends_with("_every") => is == Type::Duration,

@@ -37,7 +37,7 @@ fn fits(type_: Type, value: &str) -> bool {
         Type::Table => value == "table" || value == "reference",
         Type::Tree => value.ends_with("table") || value == "reference",
         Type::Duration | Type::Size | Type::Address | Type::Choice(_) => false,
-        Type::String | Type::Path | Type::Matcher | Type::Regex | Type::Secret => value == "string",
+        Type::String | Type::Path | Type::Script | Type::Matcher | Type::Regex | Type::Secret => value == "string",
     }
 }
 
@@ -131,7 +131,7 @@ fn odd(opt: &Opt) -> Vec<String> {
         ]
         .map(String::from)
         .to_vec(),
-        Type::String | Type::Path | Type::Secret => {
+        Type::String | Type::Path | Type::Script | Type::Secret => {
             let mut all = texts(&[
                 "",
                 " ",

@@ -19,9 +19,11 @@
 --@option separator string "." What stands between the keys of nested objects.
 --@sample
 --  [decoder.app]
---  type = "lua"
---  script = "json.lua"
---  config = { map_fields = true, Timestamp = "ts", Severity = "level", Payload = "message" }
+--  type = "json_map"
+--  map_fields = true
+--  Timestamp = "ts"
+--  Severity = "level"
+--  Payload = "message"
 
 require "cjson"
 local dt = require "date_time"
