@@ -64,7 +64,8 @@ pub struct Settings {
 
 /// Whether any of these workloads runs the program.
 pub fn runs_nilo(workloads: &[String]) -> bool {
-    workloads.is_empty() || workloads.iter().any(|w| !w.eq_ignore_ascii_case(SANDBOX))
+    let without = |w: &String| [SANDBOX, PARSING].iter().any(|name| w.eq_ignore_ascii_case(name));
+    workloads.is_empty() || !workloads.iter().all(without)
 }
 
 /// Where inputs, peers and results are kept.
@@ -72,8 +73,9 @@ pub fn directory() -> PathBuf {
     workspace::target().join("bench")
 }
 
-/// The one that does not run the program.
+// Those that do not run the program.
 const SANDBOX: &str = "sandbox";
+const PARSING: &str = "parsing";
 
 type Workload = fn(&Settings) -> Result<Vec<Contender>>;
 
@@ -86,6 +88,7 @@ const WORKLOADS: &[(&str, &str, Workload)] = &[
     ("W5", "statsd over UDP", statsd::udp),
     ("W6", "idle, one tail → file", idle::idle),
     (SANDBOX, "what a Lua sandbox costs", sandbox::sandbox),
+    (PARSING, "one line of nginx's access log, 8 captures", sandbox::parsing),
 ];
 
 /// Measures; prints tables on stdout and writes `results` as JSON.

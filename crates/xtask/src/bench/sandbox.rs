@@ -1,5 +1,6 @@
-//! What a sandbox costs, and how soon one that goes on for ever is ended. The figures are the
-//! example `figures` of the sandbox, one process each; its ratios are to something of the same run.
+//! What a sandbox costs, how soon one that goes on for ever is ended, and what parsing costs from Lua. The
+//! figures are the examples `figures` of the sandbox and `parsing` of its modules, one process each; their
+//! ratios are to something of the same run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,11 +21,32 @@ const ROWS: &[(&str, &str)] = &[
 ];
 
 /// Columns the example may print.
-const COLUMNS: &[&str] = &["ns", "of_pcall", "us", "of_bare_Lua", "KiB_resident", "KiB_Lua", "ms_over", "ms_over_max", "max_of_budget"];
+const COLUMNS: &[&str] =
+    &["ns", "of_Rust_regex", "of_pcall", "us", "of_bare_Lua", "KiB_resident", "KiB_Lua", "ms_over", "ms_over_max", "max_of_budget"];
+
+/// Ways to parse a line, with the names of their rows.
+const PARSERS: &[(&str, &str)] = &[
+    ("native", "decoder `log_format`"),
+    ("rust", "`regex` in Rust, positions only"),
+    ("lpeg", "Lua: `lpeg`"),
+    ("regex", "Lua: `regex`"),
+    ("string.match", "Lua: `string.match`"),
+    ("common_log_format", "Lua: `common_log_format`, times and units too"),
+];
+
+/// The table of ways to parse an access log.
+pub fn parsing(_: &Settings) -> Result<Vec<Contender>> {
+    let program = build("modules", "parsing")?;
+    let row = |(argument, name): &(&'static str, &str)| {
+        let (program, argument) = (program.clone(), *argument);
+        Contender::new(*name, move || values(&program, &[argument]))
+    };
+    Ok(PARSERS.iter().map(row).collect())
+}
 
 /// The sandbox's table.
 pub fn sandbox(_: &Settings) -> Result<Vec<Contender>> {
-    let program = build()?;
+    let program = build("sandbox", "figures")?;
     let attacks = output(&program, &["attacks"])?;
     let row = |name: String, arguments: Vec<String>| {
         let program = program.clone();
@@ -35,19 +57,18 @@ pub fn sandbox(_: &Settings) -> Result<Vec<Contender>> {
     Ok(figures.chain(attacks).collect())
 }
 
-fn build() -> Result<PathBuf> {
-    let status =
-        workspace::cargo(&["build", "--release", "--package", "sandbox", "--example", "figures"]).status().context("cannot run cargo")?;
-    if !status.success() {
-        bail!("the figures do not build");
+fn build(package: &str, example: &str) -> Result<PathBuf> {
+    let arguments = ["build", "--release", "--package", package, "--example", example];
+    if !workspace::cargo(&arguments).status().context("cannot run cargo")?.success() {
+        bail!("the example {example} of {package} does not build");
     }
-    Ok(workspace::target().join("release/examples/figures"))
+    Ok(workspace::target().join("release/examples").join(example))
 }
 
 fn output(program: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output().with_context(|| format!("cannot run {}", program.display()))?;
     if !output.status.success() {
-        bail!("figures {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        bail!("{} {}: {}", program.display(), arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     }
     Ok(String::from_utf8(output.stdout)?)
 }
