@@ -423,7 +423,7 @@ impl<'m, H: Host> Machine<'m, H> {
         let position = match verdict {
             Verdict::Fail => None,
             Verdict::Stay => Some(at),
-            Verdict::Position(n) => match usize::try_from(n - 1) {
+            Verdict::Position(n) => match usize::try_from(n.saturating_sub(1)) {
                 Ok(position) if position >= at && position <= self.subject.len() => Some(position),
                 _ => return Err(Error::InvalidPosition.into()),
             },

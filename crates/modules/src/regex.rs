@@ -25,6 +25,12 @@ const FUNCTIONS: &[Function] = &[Function {
 
 /// Bytes an expression may compile to.
 const MOST_COMPILED: usize = 1 << 20;
+/// Bytes of an expression's text: some 0.1 seconds at the very worst, as compiling cannot be interrupted, either.
+const MOST_TEXT: usize = 32 << 10;
+/// Bytes that a class such as `\pL` takes while it is compiled.
+const CLASS: usize = 6 << 10;
+/// Bytes that any other byte of an expression takes meanwhile.
+const LETTER: usize = 256;
 /// Bytes a search may keep of its states.
 const MOST_CACHED: usize = 256 << 10;
 /// Bytes of a compiled expression times bytes of a text: some half a second at the very worst.
@@ -208,8 +214,12 @@ fn build(call: &Call<'_>, pattern: &str, flags: &str) -> Result<Regex, Error> {
             other => return Err(Error::argument(2, format!("unknown flag '{}': i, m, s, x and a are known", other.escape_debug()))),
         };
     }
-    // Compiling takes about as much again as it leaves.
-    call.room_for(2 * MOST_COMPILED + pattern.len() * 16)?;
+    if pattern.len() > MOST_TEXT {
+        return Err(Error::argument(1, format!("the expression has {} bytes, {MOST_TEXT} are allowed", pattern.len())));
+    }
+    // Compiling takes about as much again as it leaves, and before that what it reads.
+    let classes = memchr::memchr_iter(b'\\', pattern.as_bytes()).count();
+    call.room_for(2 * MOST_COMPILED + classes * CLASS + pattern.len() * LETTER)?;
     let config = Config::new()
         .utf8_empty(false)
         .nfa_size_limit(Some(MOST_COMPILED))

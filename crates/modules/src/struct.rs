@@ -142,6 +142,9 @@ fn pack(call: &mut Call<'_>) -> Result<Returned, Error> {
     let mut argument = 2;
     while let Some(item) = format.next()? {
         call.budget()?;
+        if out.len() + 2 * MOST > out.capacity() {
+            call.room_for(2 * out.len())?;
+        }
         let padding = format.padding(item, out.len())?;
         out.resize(out.len() + padding, 0);
         match item {

@@ -45,6 +45,8 @@ pub(crate) struct Memory {
     refused: Cell<bool>,
     /// No request may fail now: see [`Memory::promise`].
     promised: Cell<bool>,
+    /// Bytes of native objects that were made since all garbage was collected.
+    littered: Cell<usize>,
 }
 
 impl Memory {
@@ -58,6 +60,7 @@ impl Memory {
             blocks: Cell::new(0),
             refused: Cell::new(false),
             promised: Cell::new(false),
+            littered: Cell::new(0),
         }
     }
 
@@ -84,6 +87,16 @@ impl Memory {
         self.max.set(self.max.get().max(total));
     }
 
+    /// Counts an object of so many bytes. True when the collector is to be run: when Lua itself runs
+    /// out of memory it leaves finalisers for later, hence whatever dead objects hold.
+    pub fn is_littered(&self, bytes: usize) -> bool {
+        let littered = self.littered.get().saturating_add(bytes);
+        // So much of the memory pays for a look at all of it.
+        let due = littered > self.cap() / 16 && self.current() > self.cap() / 4 * 3;
+        self.littered.set(if due { 0 } else { littered });
+        due
+    }
+
     /// Notes that memory was refused here.
     pub fn note_refusal(&self, place: Place, wanted: usize) {
         REFUSAL.set(Refusal { place, held: self.current.get(), wanted });
@@ -91,7 +104,8 @@ impl Memory {
     }
 
     /// Between `true` and `false` Lua is called from Rust frames that an error would skip; what is
-    /// asked for is known to be below the cap. False: a promise cannot be given.
+    /// asked for is known to be below the cap, but for what Lua adds on its own (its table of strings
+    /// doubles at times), so nothing is refused then. False: a promise cannot be given.
     pub fn promise(&self, on: bool) -> bool {
         self.promised.set(on);
         true
@@ -114,12 +128,14 @@ impl Memory {
         self.refused.set(false);
     }
 
-    /// Whether this is the Lua stack of a call that is to be stopped. A value that is called and
-    /// whose `__call` leads back to it grows the stack within one instruction, ever more slowly; the
-    /// hook would wait for its end.
-    fn is_stopped_stack(&self, block: *mut c_void) -> bool {
-        // SAFETY: a state that has a stack is live while it asks for memory.
-        !block.is_null() && block == self.stack.get() && unsafe { Lua::from_raw(self.state.get()) }.host().worker.tripped()
+    /// Whether this block, of so many bytes, may be a Lua stack of a call that is to be stopped. A
+    /// value that is called and whose `__call` leads back to it grows the stack within one instruction,
+    /// ever more slowly; the hook would wait for its end. The stacks of coroutines are not known, so
+    /// that nothing of their size grows any more.
+    fn is_stopped_stack(&self, block: *mut c_void, size: usize) -> bool {
+        let may_be_stack = !block.is_null() && size >= FIRST_STACK && !self.state.get().is_null();
+        // SAFETY: a state that is complete is live while it asks for memory.
+        may_be_stack && unsafe { Lua::from_raw(self.state.get()) }.host().tripped()
     }
 
     /// Notes a refusal of so many bytes, for this block if not null.
@@ -167,7 +183,8 @@ pub(crate) unsafe extern "C" fn allocate(memory: *mut c_void, block: *mut c_void
         memory.current.set(rest);
         return ptr::null_mut();
     }
-    if new > old && (new > memory.cap.get().saturating_sub(rest) || memory.is_stopped_stack(block)) {
+    let refused = || new > memory.cap.get().saturating_sub(rest) || memory.is_stopped_stack(block, old);
+    if new > old && !memory.promised.get() && refused() {
         memory.refuse(block, new - old);
         return ptr::null_mut();
     }

@@ -167,7 +167,13 @@ fn read(host: &Host, name: &[u8]) -> Result<Vec<u8>, String> {
         Some(line) => format!("{relative}:{line}: {}", r.why),
         None => format!("{relative}: {}", r.why),
     })?;
-    host.files.borrow_mut().push(ModuleFile { path, hash: bytes_hash(&text) });
+    let (hash, mut files) = (bytes_hash(&text), host.files.borrow_mut());
+    // A script may have forgotten that it loaded the module, any number of times.
+    match files.iter_mut().find(|file| file.path == path) {
+        Some(known) => known.hash = hash,
+        None => files.push(ModuleFile { path, hash }),
+    }
+    drop(files);
     Ok(text)
 }
 

@@ -100,6 +100,10 @@ impl State {
         }
         let failure = explain::failure(self, status, entry);
         self.lua.set_top(HANDLER);
+        if failure.kind == FailureKind::Memory {
+            // Lua's own collection at that point ran no finalisers.
+            self.lua.collect();
+        }
         Err(failure)
     }
 

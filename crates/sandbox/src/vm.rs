@@ -70,6 +70,8 @@ impl Lua {
         fn push_closure(f: lua_CFunction, upvalues: c_int) = lua_pushcclosure;
         fn insert(index: c_int) = lua_insert;
         fn remove(index: c_int) = lua_remove;
+        /// Moves the values from `index` to the top up by `n` places in a circle.
+        fn rotate(index: c_int, n: c_int) = lua_rotate;
         fn replace(index: c_int) = lua_replace;
         fn raw_get(table: c_int) -> c_int = lua_rawget;
         fn raw_geti(table: c_int, n: i64) -> c_int = lua_rawgeti;

@@ -123,9 +123,7 @@ impl Host for LuaHost<'_, '_> {
     }
 
     fn remove(&mut self, from: usize, count: usize) {
-        for _ in 0..count {
-            self.call.remove(self.slot(from));
-        }
+        self.call.remove_range(self.slot(from), count);
         self.len -= count;
     }
 

@@ -143,6 +143,7 @@ fn set_field(lua: Lua) -> c_int {
             Lossy(&name[..name.len().min(60)])
         ));
     }
+    stop::check(lua); // if so, not all fields of this name are gone
     0
 }
 
@@ -207,7 +208,7 @@ fn write_field(lua: Lua, host: &Host, name: &[u8]) -> bool {
         }
         Some(nth) if !datums.is_empty() => messages.message(at).set_field_values(nth, type_, &datums),
         Some(_) => {
-            while let Some(nth) = place(messages) {
+            while let (Some(nth), false) = (place(messages), host.tripped()) {
                 messages.message(at).remove_field(nth);
             }
         }

@@ -16,6 +16,8 @@ use crate::vm::Lua;
 
 /// Memory that the smaller operations surely do not exceed.
 const SLACK: usize = 4096;
+/// What an object takes in Lua, about.
+const HANDLE: usize = 96;
 
 /// A running call. Arguments are numbered from 1; what is pushed gets a [`Slot`] above them.
 pub struct Call<'a> {
@@ -200,6 +202,8 @@ impl<'a> Call<'a> {
     /// # Errors
     /// It is another type of value; or the script has no memory for what it grew by.
     pub fn with<T: Object, R>(&mut self, n: usize, work: impl FnOnce(&mut T) -> R) -> Result<R, Error> {
+        // A script that catches the error of an object that grew too much does not let it grow on.
+        self.room_for(0)?;
         let object = self.object::<T>(n)?;
         let done = {
             let mut object = object.try_borrow_mut().map_err(|_| Error::argument(n, format!("the {} is in use", T::NAME)))?;
@@ -235,7 +239,10 @@ impl<'a> Call<'a> {
     /// Gives the script a new object.
     pub fn push_object<T: Object>(&mut self, object: T) -> Result<Slot, Error> {
         let bytes = object.bytes() + size_of::<RefCell<T>>() + 16;
-        self.room_for(bytes)?;
+        self.room_for(bytes + SLACK)?;
+        if self.memory().is_littered(bytes + HANDLE) {
+            self.lua.collect();
+        }
         let mut made = Some(Rc::new(RefCell::new(object)) as Rc<dyn super::Erased>);
         self.reserve()?;
         self.guarded(SLACK, 0, 1, &raw mut made, |lua, made| {
@@ -304,6 +311,18 @@ impl<'a> Call<'a> {
     pub fn remove(&mut self, slot: Slot) {
         if slot.0 > self.error_slot() && slot.0 <= self.lua.top() {
             self.lua.remove(slot.0);
+        }
+    }
+
+    /// Takes so many values from a slot above the arguments on out of the stack, in one go.
+    pub fn remove_range(&mut self, slot: Slot, n: usize) {
+        let top = self.lua.top();
+        if let Ok(n @ 1..) = c_int::try_from(n)
+            && slot.0 > self.error_slot()
+            && n <= top - slot.0 + 1
+        {
+            self.lua.rotate(slot.0, -n);
+            self.lua.pop(n);
         }
     }
 
