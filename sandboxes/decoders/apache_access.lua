@@ -20,6 +20,7 @@
 --  log_format = '%h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"'
 
 local clf = require "common_log_format"
+local user_agent = require "user_agent"
 
 local message_type = read_config("type")
 local payload_keep = read_config("payload_keep")
@@ -27,19 +28,6 @@ local agent_transform = read_config("user_agent_transform")
 local agent_keep = read_config("user_agent_keep")
 local agent_conditional = read_config("user_agent_conditional")
 local grammar = clf.build_apache_grammar(read_config("log_format"))
-
-local function add_agent(fields)
-    local text = fields.http_user_agent
-    if not text then
-        return
-    end
-    local browser, version, os = clf.normalize_user_agent(text)
-    fields.user_agent_browser, fields.user_agent_version, fields.user_agent_os = browser, version, os
-    local understood = browser or os
-    if not agent_keep and not (agent_conditional and not understood) then
-        fields.http_user_agent = nil
-    end
-end
 
 function process_message()
     local line = read_message("Payload")
@@ -50,7 +38,7 @@ function process_message()
     local time = fields.time
     fields.time = nil
     if agent_transform then
-        add_agent(fields)
+        user_agent.replace(fields, agent_keep, agent_conditional)
     end
     inject_message{ Type = message_type, Timestamp = time, Payload = payload_keep and line or nil, Fields = fields }
     return 0

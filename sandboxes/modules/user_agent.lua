@@ -48,4 +48,22 @@ function M.normalize(text)
     return browser, version, os
 end
 
+--- Takes the field http_user_agent apart: adds user_agent_browser, user_agent_version and user_agent_os. The field
+--- itself goes, unless `keep`, or `keep_unknown` and nothing in it was understood.
+---@param fields table
+---@param keep boolean
+---@param keep_unknown boolean
+function M.replace(fields, keep, keep_unknown)
+    local text = fields.http_user_agent
+    if not text then
+        return
+    end
+    local browser, version, os = M.normalize(text)
+    fields.user_agent_browser, fields.user_agent_version, fields.user_agent_os = browser, version, os
+    local understood = browser or os
+    if not keep and not (keep_unknown and not understood) then
+        fields.http_user_agent = nil
+    end
+end
+
 return M

@@ -31,6 +31,8 @@ struct Compiler<'t> {
     ops: Vec<Op>,
     sets: Table<Charset>,
     literals: Table<Rc<[u8]>>,
+    /// Nodes are shared, and their texts may be long: each is looked at once.
+    literal_index: HashMap<*const [u8], u32>,
     ranges: Table<(u32, u32)>,
     captures: Vec<Capture>,
     capture_index: HashMap<*const Capture, u32>,
@@ -61,6 +63,11 @@ impl<T: Clone + Eq + std::hash::Hash> Table<T> {
 }
 
 impl<'t> Compiler<'t> {
+    fn literal(&mut self, text: &'t [u8]) -> u32 {
+        let literals = &mut self.literals;
+        *self.literal_index.entry(text).or_insert_with(|| literals.add(&text.into()))
+    }
+
     fn emit(&mut self, op: Op) -> usize {
         self.ops.push(op);
         self.ops.len() - 1
@@ -107,7 +114,7 @@ impl<'t> Compiler<'t> {
                 self.emit(Op::Any(*n));
             }
             Kind::Literal(text) => {
-                let literal = self.literals.add(&text[..].into());
+                let literal = self.literal(text);
                 self.emit(Op::Literal(literal));
             }
             Kind::Utf8(from, to) => {
@@ -221,7 +228,7 @@ impl<'t> Compiler<'t> {
             return Ok(());
         }
         if let Some(text) = searched(body) {
-            let literal = self.literals.add(&text.into());
+            let literal = self.literal(text);
             self.emit(Op::Until(literal));
             return Ok(());
         }

@@ -7,6 +7,9 @@ use std::rc::Rc;
 use crate::ledger::Cost;
 use crate::{Capture, Charset, Error, Key, MAX_BEHIND, MAX_DEPTH, MAX_SIZE, Program, ValueId};
 
+/// Bytes up to which texts that follow each other become one: a text counts as one part, however long.
+const MAX_JOINED: usize = 4096;
+
 /// A pattern. Clones share everything, the compiled program too.
 #[derive(Clone, Debug)]
 pub struct Pattern {
@@ -377,7 +380,7 @@ impl Node {
     /// Two neighbours in a sequence as one node.
     fn joined(&self, next: &Node) -> Option<Tree> {
         match (&self.kind, &next.kind) {
-            (Kind::Literal(a), Kind::Literal(b)) => Some(Pattern::literal(&[&a[..], b].concat()).tree),
+            (Kind::Literal(a), Kind::Literal(b)) if a.len() + b.len() <= MAX_JOINED => Some(Pattern::literal(&[&a[..], b].concat()).tree),
             (Kind::Any(a), Kind::Any(b)) => Some(Pattern::any(i64::from(a.checked_add(*b)?)).ok()?.tree),
             _ => None,
         }

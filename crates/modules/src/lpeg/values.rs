@@ -63,6 +63,12 @@ impl Values {
         Ok(ValueId(id as u64))
     }
 
+    /// Charges the script for what was made so far, and asks whether it may go on.
+    pub fn settle(&self, call: &mut Call<'_>) -> Result<(), Error> {
+        State::settle(call)?;
+        call.budget()
+    }
+
     /// Pushes the object of the pattern that is made.
     pub fn push(self, call: &mut Call<'_>, pattern: Pattern) -> Result<Slot, Error> {
         State::settle(call)?;

@@ -65,7 +65,8 @@ impl Parser<'_, '_> {
         Err(Error::message(format!("pattern error in line {line}, column {column}, {near}: {}", what.as_ref())))
     }
 
-    fn made(&self, pattern: Result<Pattern, lpeg::Error>) -> Result<Pattern, Error> {
+    fn made(&mut self, pattern: Result<Pattern, lpeg::Error>) -> Result<Pattern, Error> {
+        self.values.settle(self.call)?;
         pattern.or_else(|error| self.error(error.to_string()))
     }
 
@@ -265,8 +266,23 @@ impl Parser<'_, '_> {
             Some(b'-') if n == 0 => pattern.repeat(0),
             Some(b'-') => pattern.repeat(-n),
             Some(_) => pattern.repeat(n),
-            None => (0..n).try_fold(Pattern::empty(), |all, _| all.then(pattern)),
+            None => Ok(self.times(pattern, n)?),
         })
+    }
+
+    /// The pattern `n` times, by doubling.
+    fn times(&mut self, pattern: &Pattern, mut n: i64) -> Result<Pattern, Error> {
+        let (mut all, mut power) = (Pattern::empty(), pattern.clone());
+        while n > 0 {
+            if n % 2 == 1 {
+                all = self.made(all.then(&power))?;
+            }
+            n /= 2;
+            if n > 0 {
+                power = self.made(power.then(&power))?;
+            }
+        }
+        Ok(all)
     }
 
     /// What stands right of `->`.

@@ -268,3 +268,62 @@ fn an_expression_takes_the_memory_it_is_compiled_in() {
     assert!(full(&compile(r#"("\\pL"):rep(1e4)"#)).contains("not enough memory"));
     passes(&compile(r#"("\\d{1,3}\\."):rep(50) .. ("abc"):rep(1000)"#));
 }
+
+/// How a body ends that may take this many milliseconds.
+fn ends(source: &str, ms: u64) -> Result<(), FailureKind> {
+    let mut sandbox = load(&format!("function process_message() {source} return 0 end"), |c| {
+        c.limits.memory = 32 << 20;
+        c.limits.cpu = std::time::Duration::from_millis(ms);
+    });
+    call(&mut sandbox).map(drop).map_err(|failure| failure.kind)
+}
+
+#[test]
+fn reading_a_long_pattern_is_stopped() {
+    for text in [r#"("[a-z] "):rep(1e5)"#, r#"("'x' "):rep(1e6)"#, r#""%a^60000 (" .. ("[b-y] "):rep(1e5) .. ")""#] {
+        assert_eq!(ends(&format!(r#"require "re".compile({text})"#), 20), Err(FailureKind::Cpu), "{text}");
+    }
+}
+
+#[test]
+fn powers_are_no_bombs() {
+    // 4 GB, were it written out.
+    assert!(error_of(r#"require "re".compile "'x'^65535^65535""#).contains("too big"));
+    assert_eq!(ends(r#"assert(require "re".compile "('ab' [c-d])^7":match(("abc"):rep(7)) == 22)"#, 5000), Ok(()));
+    assert_eq!(
+        ends(r#"local re = require "re" assert(re.compile "'a'^0":match "b" == 1 and not re.compile "%d^3":match "12")"#, 5000),
+        Ok(())
+    );
+    passes(
+        r#"local l, a = require "lpeg", ("ab"):rep(1500) local p = l.P(a) * l.P(a) * "c"
+        assert(p:match(a .. a .. "c") == 6002 and not p:match(a .. a) and not p:match(a .. "x" .. a .. "c"))"#,
+    );
+}
+
+#[test]
+fn a_text_that_is_shared_is_compiled_once() {
+    // 32768 times a megabyte.
+    let source =
+        r#"local l = require "lpeg" local p = l.P(("x"):rep(1e6)) * l.S "ab" for i = 1, 15 do p = p * p end assert(not p:match "a")"#;
+    assert_eq!(ends(source, 2000), Ok(()));
+}
+
+#[test]
+fn many_values_of_match_time_are_moved_at_once() {
+    let source =
+        r#"local p = require "lpeg".Cmt(1, function() return true, 1 end) ^ 0 assert(select('#', p:match(("a"):rep(1e5))) == 1e5)"#;
+    assert_eq!(ends(source, 2000), Ok(()));
+    passes(
+        r#"local l = require "lpeg"
+        local p = l.Cmt(l.Cmt(1, function() return true, 1, 2 end) * l.Cmt(1, function() return true, 3 end), function(s, i, ...) return true, 4, ... end)
+        local t = {(l.Cc(0) * p * l.C(1)):match "abc"} assert(table.concat(t, " ") == "0 4 1 2 3 c", table.concat(t, " "))"#,
+    );
+}
+
+#[test]
+fn a_function_says_where_to_go_on_within_the_text() {
+    for position in ["math.mininteger", "math.maxinteger", "0", "-1", "4", "0/0", "1e300"] {
+        let source = format!(r#"require "lpeg".Cmt(1, function() return {position} end):match "ab""#);
+        assert!(error_of(&source).contains("position"), "{position}");
+    }
+}

@@ -9,6 +9,8 @@ const LONGEST: usize = 4096;
 /// Bytes that a compiled regex counts for, beside some for each byte of an expression.
 const REGEX: usize = 256 << 10;
 const BYTE: usize = 64;
+/// Bytes that a class such as `\pL` may take while a regex is compiled.
+const CLASS: usize = 16 << 10;
 
 /// A compiled expression.
 pub(super) struct MessageMatcher {
@@ -37,7 +39,7 @@ pub(super) fn create_message_matcher(call: &mut Call<'_>) -> Result<Returned, Er
         return Err(Error::argument(1, format!("an expression has at most {LONGEST} bytes")));
     }
     let bytes = text.len() * BYTE + text.matches("~").count() * if text.contains('/') { REGEX } else { BYTE };
-    call.room_for(bytes)?;
+    call.room_for(bytes + text.matches('\\').count() * CLASS)?;
     let matcher = Matcher::parse(&text).map_err(|e| Error::message(format!("invalid message_matcher: {e}")))?;
     call.push_object(MessageMatcher { matcher, bytes })?;
     Ok(Returned(1))

@@ -10,12 +10,13 @@ use crate::vm::Lua;
 /// `xpcall(f, handler, ...)`. When the handler fails, too, its error takes the place of its result.
 pub(crate) fn xpcall(lua: Lua) -> c_int {
     lua.check_type(2, ffi::LUA_TFUNCTION);
-    lua.push_value(2);
-    lua.insert(1);
-    lua.remove(3); // handler, function, arguments
+    lua.push_value(1);
+    lua.insert(3);
+    lua.push_bool(true);
+    lua.replace(1); // true, handler, function, arguments
     // SAFETY: live state; the function and its arguments are on top of the handler. Like `pcall` it
     // may be left by a yield and continued.
-    let status = unsafe { ffi::lua_pcallk(lua.raw(), lua.top() - 2, ffi::LUA_MULTRET, 0, 0, Some(called)) };
+    let status = unsafe { ffi::lua_pcallk(lua.raw(), lua.top() - 3, ffi::LUA_MULTRET, 0, 0, Some(called)) };
     after_call(lua, status)
 }
 
@@ -24,11 +25,10 @@ unsafe extern "C-unwind" fn called(state: *mut lua_State, status: c_int, _: lua_
     after_call(unsafe { Lua::from_raw(state) }, status)
 }
 
-/// The handler is at 1, above it are the results or the error.
+/// At 1 is true, at 2 the handler, above it are the results, which may fill the stack, or the error.
 fn after_call(lua: Lua, status: c_int) -> c_int {
     if status == ffi::LUA_OK || status == ffi::LUA_YIELD {
-        lua.push_bool(true);
-        lua.replace(1);
+        lua.remove(2);
         return lua.top();
     }
     // SAFETY: live state; handler and error are on the stack.
@@ -43,6 +43,6 @@ unsafe extern "C-unwind" fn handled(state: *mut lua_State, _: c_int, _: lua_KCon
 
 fn after_handler(lua: Lua) -> c_int {
     lua.push_bool(false);
-    lua.insert(-2);
+    lua.replace(1);
     2
 }

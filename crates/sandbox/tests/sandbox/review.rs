@@ -1,11 +1,14 @@
-//! Objects are dropped whatever state the collector finds their script in.
+//! Attacks of a review: objects are dropped whatever state the collector finds their script in, and what ran on for long or grew ends.
 
 use std::cell::Cell;
+use std::time::Duration;
 
+use message::BatchBuilder;
 use sandbox::native::{Body, Call, Error, Function, Module, Object, ObjectType, Returned};
-use sandbox::{Limits, SandboxConfig};
+use sandbox::{FailureKind, Family, Limits, SandboxConfig};
 
-use crate::support::{body, call, config, load_with};
+use crate::containment::contained;
+use crate::support::{NOW, as_family, body, call, config, load_with, passes};
 
 thread_local! {
     static ALIVE: Cell<i64> = const { Cell::new(0) };
@@ -117,6 +120,79 @@ fn a_script_that_ran_out_of_memory_has_some_again() {
         if again then return #('x'):rep(200000) * 0 end again = true
         local n = 250 while not pcall(deep, n, 0) do n = n - 1 end deep(n, 20000)";
     let mut sandbox = load_with(&config, &body(&format!("local new = require('counted').new {source} return 0")));
-    assert_eq!(call(&mut sandbox).unwrap_err().kind, sandbox::FailureKind::Memory);
+    assert_eq!(call(&mut sandbox).unwrap_err().kind, FailureKind::Memory);
     call(&mut sandbox).unwrap();
+}
+
+#[test]
+fn an_object_does_not_grow_on_beyond_the_limit() {
+    static MODULES: &[&Module] = &[&COUNTED];
+    let limits = Limits { memory: 1 << 20, ..config().limits };
+    let config = SandboxConfig { modules: MODULES, limits, ..config() };
+    let source = "local c = require('counted').new(0) for i = 1, 100 do pcall(c.grow, c, i * 1e5) end return 0";
+    let mut sandbox = load_with(&config, &body(source));
+    call(&mut sandbox).unwrap();
+    let max = sandbox.usage().memory.max;
+    assert!(((1 << 20)..=(1 << 20) + 200_000).contains(&max), "one step too far, {max}");
+}
+
+#[test]
+fn a_value_that_calls_itself_ends_in_a_coroutine_too() {
+    contained("t = {} setmetatable(t, {__call = t})", "coroutine.wrap(function() t() end)()");
+    contained("t = {} setmetatable(t, {__call = t})", "coroutine.wrap(function() pcall(coroutine.wrap(function() pcall(t) end)) end)()");
+}
+
+#[test]
+fn removing_many_fields_is_stopped() {
+    let limits = Limits { cpu: Duration::from_millis(10), ..Limits::default() };
+    let mut sandbox = load_with(&SandboxConfig { limits, ..as_family(Family::Decoder) }, &body("msg.Fields.a = nil return 0"));
+    let mut builder = BatchBuilder::default();
+    let mut m = builder.add();
+    for _ in 0..150_000 {
+        m.add_bool(b"a", true);
+    }
+    let (raw, messages) = builder.parts();
+    let failure = sandbox.process_message_mut(messages, raw, 0, NOW).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Cpu, "{failure}");
+}
+
+#[test]
+fn a_module_that_is_forgotten_is_listed_once() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("m.lua"), "return {}").unwrap();
+    let config = SandboxConfig { module_path: Some(dir.path().into()), ..config() };
+    let mut sandbox = load_with(&config, &body("for i = 1, 50 do package.loaded.m = nil require 'm' end return 0"));
+    call(&mut sandbox).unwrap();
+    assert_eq!(sandbox.files().len(), 1);
+}
+
+#[test]
+fn xpcall_returns_as_much_as_fits() {
+    passes("assert(select('#', xpcall(table.unpack, print, {}, 1, 100000)) == 100001)");
+    passes("local function f() return xpcall(f, f) end f()");
+    passes(
+        "local n, e = select('#', xpcall(error, function() return 1, 2 end)), select(2, xpcall(error, error, 'x')) assert(n == 2 and e == 'x')",
+    );
+    passes(
+        "local co = coroutine.wrap(function() return xpcall(function(a) return coroutine.yield(a), 7 end, print, 5) end)
+        assert(co() == 5) local ok, a, b = co(6) assert(ok and a == 6 and b == 7)",
+    );
+}
+
+#[test]
+fn the_gates_stay_shut() {
+    passes(
+        "assert(not getmetatable('') and not getmetatable(_G) and not getmetatable(string))
+        assert(not pcall(setmetatable, _G, {}) and not pcall(setmetatable, string, {}) and not pcall(setmetatable, {}, {__gc = print}))
+        assert(getfenv(print) == _G and rawget(_G, 'require') == nil and not debug and not io and not os.exit and not package.loadlib)
+        assert(not pcall(require, '../x') and not pcall(require, '/etc/passwd') and not pcall(require, 'a\\0b') and not pcall(require, 'debug'))",
+    );
+}
+
+#[test]
+fn an_expression_takes_the_memory_its_regexes_are_compiled_in() {
+    passes(
+        r#"local ok, e = pcall(create_message_matcher, "Payload =~ /(?i)" .. ("[\\w\\pL]"):rep(560) .. "/") assert(not ok and e:find "memory", e)
+        assert(create_message_matcher("Payload =~ /" .. ("\\d{1,3}\\."):rep(20) .. "/"):eval() == false)"#,
+    );
 }
