@@ -27,6 +27,13 @@ dir = 'out'
 name = 'out.log'
 match = 'Type == \"heka.sandbox.count\"'
 encoder = 'payload'
+
+[output.all]
+type = 'file'
+dir = 'out'
+name = 'all.log'
+match = 'Type == \"in\"'
+encoder = 'payload'
 ";
 
 fn script(text: &str) -> String {
@@ -74,6 +81,8 @@ fn dropped_edited_broken_mended_removed_and_back_again() {
     std::fs::remove_file(dir.path("filters.d/count.lua")).unwrap();
     nilo.wait_for_stderr("filter.count: removed");
     dir.append("in.log", "nobody counts this\n");
+    let all = || std::fs::read_to_string(dir.path("out/all.log")).unwrap_or_default();
+    wait_until("it has passed", || all().contains("nobody counts this"));
     dir.write("filters.d/count.lua", script("e"));
     wait_until("it is back", || nilo.stderr().matches("filter.count: added").count() == 2);
     dir.append("in.log", "x\n");
