@@ -1,7 +1,8 @@
 //! `add_to_payload` and `inject_payload`.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::c_int;
 
+use detect::write_number;
 use message::Text;
 use mlua::ffi;
 
@@ -122,34 +123,6 @@ fn gauge(host: &Host) {
 pub(super) fn write_integer(n: i64, into: &mut Vec<u8>) {
     use std::io::Write;
     let _ = write!(into, "{n}"); // a vector takes everything
-}
-
-/// A number as Heka's sandbox prints it: at most 8 decimals, without trailing zeros; beyond the
-/// range of a C int as `%.17g`.
-pub(super) fn write_number(x: f64, into: &mut Vec<u8>) {
-    use std::io::Write;
-    if x.is_nan() {
-        into.extend_from_slice(b"nan");
-    } else if x.is_infinite() {
-        into.extend_from_slice(if x > 0.0 { b"inf" } else { b"-inf" });
-    } else if x.abs() > f64::from(i32::MAX) {
-        let mut text = [0_u8; 40];
-        // SAFETY: at most 40 bytes are written: 17 digits, sign, point, exponent and the final zero.
-        let len = unsafe { libc::snprintf(text.as_mut_ptr().cast::<c_char>(), text.len(), c"%.17g".as_ptr(), x) };
-        into.extend_from_slice(&text[..usize::try_from(len).unwrap_or(0).min(text.len() - 1)]);
-    } else {
-        let start = into.len();
-        let _ = write!(into, "{x:.8}"); // a vector takes everything
-        while into.last() == Some(&b'0') {
-            into.pop();
-        }
-        if into.last() == Some(&b'.') {
-            into.pop();
-        }
-        if &into[start..] == b"-0" {
-            into.remove(start);
-        }
-    }
 }
 
 #[cfg(test)]

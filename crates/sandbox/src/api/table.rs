@@ -13,10 +13,11 @@
 use std::ffi::c_int;
 use std::fmt;
 
+use detect::write_number;
 use message::{Datum, Header, Messages, Text, Uuid, ValueType};
 use mlua::ffi;
 
-use super::payload::{write_integer, write_number};
+use super::payload::write_integer;
 use crate::vm::Lua;
 
 /// Why a table is not a message.
