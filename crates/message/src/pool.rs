@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use crate::Messages;
+use crate::{Messages, Raw};
 
 /// Keeps the memory of finished batches for the next ones, so that steady traffic allocates
 /// nothing and touches no fresh pages. One pool an input; cheap to clone.
@@ -13,7 +13,7 @@ const KEEP_RAW: usize = 4 << 20;
 
 #[derive(Default, Debug)]
 pub(crate) struct Storage {
-    pub raw: Vec<u8>,
+    pub raw: Raw,
     pub messages: Messages,
 }
 
@@ -32,7 +32,7 @@ impl Pool {
         if storage.raw.capacity() > KEEP_RAW {
             return;
         }
-        storage.raw.clear();
+        storage.raw.truncate(0);
         storage.messages.clear();
         if let Ok(mut spare) = pool.lock()
             && spare.len() < KEEP

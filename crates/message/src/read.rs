@@ -1,4 +1,4 @@
-use crate::builder::{Field, Rec};
+use crate::record::{Envelope, Field, LabelText, Rec};
 use crate::{DEFAULT_SEVERITY, Header, Messages, Text, Uuid, Value, ValueType};
 
 /// A message, read in place.
@@ -16,6 +16,17 @@ impl<'a> MessageRef<'a> {
         text.get(self.raw, &self.messages.arena)
     }
 
+    fn envelope_texts(&self) -> &'a Envelope {
+        &self.messages.envelopes[self.rec.envelope as usize]
+    }
+
+    /// Messages of a batch with the same number have the same Type, Logger, EnvVersion, Hostname and
+    /// signer.
+    #[inline]
+    pub fn envelope(&self) -> u32 {
+        self.rec.envelope
+    }
+
     /// Random unless the sender set one.
     pub fn uuid(&self) -> Uuid {
         match self.text(self.rec.uuid).try_into() {
@@ -30,16 +41,16 @@ impl<'a> MessageRef<'a> {
     }
 
     pub fn type_(&self) -> &'a [u8] {
-        self.text(self.rec.type_)
+        self.text(self.envelope_texts().type_)
     }
 
     pub fn logger(&self) -> &'a [u8] {
-        self.text(self.rec.logger)
+        self.text(self.envelope_texts().logger)
     }
 
     /// Syslog severity, 7 when not set.
     pub fn severity(&self) -> i32 {
-        self.rec.severity.unwrap_or(DEFAULT_SEVERITY)
+        if self.rec.has_severity { self.rec.severity } else { DEFAULT_SEVERITY }
     }
 
     pub fn payload(&self) -> &'a [u8] {
@@ -47,21 +58,21 @@ impl<'a> MessageRef<'a> {
     }
 
     pub fn env_version(&self) -> &'a [u8] {
-        self.text(self.rec.env_version)
+        self.text(self.envelope_texts().env_version)
     }
 
     /// 0 when not set.
     pub fn pid(&self) -> i32 {
-        self.rec.pid.unwrap_or(0)
+        self.rec.pid
     }
 
     pub fn hostname(&self) -> &'a [u8] {
-        self.text(self.rec.hostname)
+        self.text(self.envelope_texts().hostname)
     }
 
     /// Name of the signer whose signature was verified on arrival; empty when unsigned.
     pub fn signer(&self) -> &'a [u8] {
-        self.text(self.rec.signer)
+        self.text(self.envelope_texts().signer)
     }
 
     /// How many filters this message's ancestry went through.
@@ -73,20 +84,20 @@ impl<'a> MessageRef<'a> {
     pub fn has(&self, header: Header) -> bool {
         match header {
             Header::Uuid | Header::Timestamp => true,
-            Header::Severity => self.rec.severity.is_some(),
-            Header::Pid => self.rec.pid.is_some(),
-            _ => !self.rec.text_header(header).is_none(),
+            Header::Severity => self.rec.has_severity,
+            Header::Pid => self.rec.has_pid,
+            _ => !self.messages.text_header(self.rec, header).is_none(),
         }
     }
 
     /// A text header's bytes (`Type`, `Logger`, `Payload`, `EnvVersion`, `Hostname`); empty when
     /// unset, and for the headers that are not text.
     pub fn text_header(&self, header: Header) -> &'a [u8] {
-        self.text(self.rec.text_header(header))
+        self.text(self.messages.text_header(self.rec, header))
     }
 
     pub fn fields(&self) -> Fields<'a> {
-        Fields { message: *self, rest: self.rec.fields(&self.messages.fields).iter() }
+        Fields { message: *self, rest: self.messages.fields[self.rec.fields()].iter() }
     }
 
     /// The `nth` (from 0) field of this name.
@@ -147,22 +158,33 @@ pub struct FieldRef<'a> {
 }
 
 impl<'a> FieldRef<'a> {
+    fn label(&self) -> &'a LabelText {
+        &self.message.messages.labels[self.field.label.0 as usize]
+    }
+
+    /// Fields of a batch with the same number have the same name and representation.
+    #[inline]
+    pub fn label_number(&self) -> u32 {
+        self.field.label.0
+    }
+
+    #[inline]
     pub fn name(&self) -> &'a [u8] {
-        self.message.text(self.field.name)
+        self.message.text(self.label().name)
     }
 
     pub fn type_(&self) -> ValueType {
-        self.field.type_
+        self.field.type_()
     }
 
     /// Unit or format hint such as `ms`, `B`, `ipv4`; empty when none.
     pub fn representation(&self) -> &'a [u8] {
-        self.message.text(self.field.representation)
+        self.message.text(self.label().representation)
     }
 
     /// Number of values; a field may have none.
     pub fn len(&self) -> usize {
-        self.field.count as usize
+        self.field.count()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -170,12 +192,12 @@ impl<'a> FieldRef<'a> {
     }
 
     pub fn value(&self, index: usize) -> Option<Value<'a>> {
-        let bits = match self.field.count {
-            n if index >= n as usize => return None,
+        let bits = match self.field.count() {
+            n if index >= n => return None,
             1 => self.field.bits,
             _ => self.message.messages.values[self.field.bits as usize + index],
         };
-        Some(match self.field.type_ {
+        Some(match self.field.type_() {
             ValueType::String => Value::String(self.message.text(Text::from_bits(bits))),
             ValueType::Bytes => Value::Bytes(self.message.text(Text::from_bits(bits))),
             ValueType::Integer => Value::Integer(bits as i64),

@@ -47,7 +47,22 @@ impl Text {
         Text { at: self.at + start as u32, len: len as u32 }
     }
 
+    /// The bytes of a slice of the raw block.
+    ///
+    /// # Panics
+    /// When it is not one.
+    #[inline]
+    pub fn in_raw(self, raw: &[u8]) -> &[u8] {
+        &raw[self.at as usize..self.at as usize + self.len as usize]
+    }
+
+    /// Where a slice of the raw block begins.
+    pub fn start(self) -> usize {
+        self.at as usize
+    }
+
     /// The bytes; empty when not set.
+    #[inline]
     pub(crate) fn get<'a>(self, raw: &'a [u8], arena: &'a [u8]) -> &'a [u8] {
         if self.len == 0 {
             return b"";

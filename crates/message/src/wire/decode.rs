@@ -1,6 +1,6 @@
 use super::reader::Reader;
 use super::{DecodeError, MAX_FIELDS, MAX_VALUES, Problem, field_key, message_key};
-use crate::builder::{Field, Rec};
+use crate::record::{Envelope, Field, Rec};
 use crate::{Messages, Text, ValueType};
 
 /// Adds the message that `bytes` hold to `out`. Its texts are slices of `at`, the text of `bytes`
@@ -18,7 +18,7 @@ use crate::{Messages, Text, ValueType};
 /// When `at` is not as long as `bytes`.
 pub fn decode(bytes: &[u8], at: Text, out: &mut Messages) -> Result<(), DecodeError> {
     assert_eq!(bytes.len(), at.len(), "the text must be that of the bytes");
-    let (fields, values) = (out.fields.len(), out.values.len());
+    let (fields, values, labels) = (out.fields.len(), out.values.len(), out.labels.len());
     let mut values_left = MAX_VALUES;
     let walked = walk(bytes, at, |field| {
         if out.fields.len() - fields == MAX_FIELDS {
@@ -27,13 +27,16 @@ pub fn decode(bytes: &[u8], at: Text, out: &mut Messages) -> Result<(), DecodeEr
         add_field(field, at, &mut values_left, out)
     });
     match walked {
-        Ok(rec) => {
-            out.recs.push(Rec { first_field: fields as u32, field_count: (out.fields.len() - fields) as u32, ..rec });
+        Ok((rec, envelope)) => {
+            let field_count = (out.fields.len() - fields) as u32;
+            let envelope = out.envelope_of(envelope);
+            out.recs.push(Rec { first_field: fields as u32, field_count, envelope, ..rec });
             Ok(())
         }
         Err(error) => {
             out.fields.truncate(fields);
             out.values.truncate(values);
+            out.labels.truncate(labels);
             Err(error)
         }
     }
@@ -53,17 +56,21 @@ pub fn validate(bytes: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// Reads the headers and gives a reader of each field to `field`.
-fn walk<'a>(bytes: &'a [u8], at: Text, mut field: impl FnMut(Reader<'a>) -> Result<(), DecodeError>) -> Result<Rec, DecodeError> {
+fn walk<'a>(
+    bytes: &'a [u8],
+    at: Text,
+    mut field: impl FnMut(Reader<'a>) -> Result<(), DecodeError>,
+) -> Result<(Rec, Envelope), DecodeError> {
     let mut r = Reader::new(bytes);
-    let mut rec = Rec::default();
+    let (mut rec, mut envelope) = (Rec::default(), Envelope::default());
     let mut timestamp = None;
     while let Some(key) = r.key()? {
         let text = match key {
-            message_key::TYPE => &mut rec.type_,
-            message_key::LOGGER => &mut rec.logger,
+            message_key::TYPE => &mut envelope.type_,
+            message_key::LOGGER => &mut envelope.logger,
             message_key::PAYLOAD => &mut rec.payload,
-            message_key::ENV_VERSION => &mut rec.env_version,
-            message_key::HOSTNAME => &mut rec.hostname,
+            message_key::ENV_VERSION => &mut envelope.env_version,
+            message_key::HOSTNAME => &mut envelope.hostname,
             message_key::UUID => {
                 rec.uuid = text(&mut r, at)?;
                 if rec.uuid.len() != 16 {
@@ -79,8 +86,8 @@ fn walk<'a>(bytes: &'a [u8], at: Text, mut field: impl FnMut(Reader<'a>) -> Resu
             key => {
                 match key {
                     message_key::TIMESTAMP => timestamp = Some(r.varint()? as i64),
-                    message_key::SEVERITY => rec.severity = Some(r.varint()? as i32),
-                    message_key::PID => rec.pid = Some(r.varint()? as i32),
+                    message_key::SEVERITY => rec.set_severity(r.varint()? as i32),
+                    message_key::PID => rec.set_pid(r.varint()? as i32),
                     message_key::HOPS => rec.hops = r.varint()?.min(255) as u8,
                     other => r.unknown(other, 10)?,
                 }
@@ -90,7 +97,7 @@ fn walk<'a>(bytes: &'a [u8], at: Text, mut field: impl FnMut(Reader<'a>) -> Resu
         *text = self::text(&mut r, at)?;
     }
     rec.timestamp = timestamp.ok_or_else(|| r.error(Problem::Missing("timestamp (field 2)")))?;
-    Ok(rec)
+    Ok((rec, envelope))
 }
 
 #[inline]
@@ -127,7 +134,8 @@ fn add_field(r: Reader<'_>, at: Text, values_left: &mut usize, out: &mut Message
             }
         })?;
     }
-    out.fields.push(Field { name, representation, bits, count, type_ });
+    let label = out.label(name, representation);
+    out.fields.push(Field::new(label, type_, count as usize, bits));
     Ok(())
 }
 
