@@ -131,6 +131,13 @@ impl<T: Serving + ?Sized> Codec<T> {
         self.refusal == Refusal::Skipped
     }
 
+    /// Has it deal with many records in one call. False when it is a script, which is supervised record
+    /// by record, or when a panic ended the call: then nothing of it counts.
+    #[inline]
+    pub fn call_at_once(&mut self, call: impl FnOnce(&mut T)) -> bool {
+        !self.scripted && contained(|| call(&mut *self.live)).is_ok()
+    }
+
     /// Has it deal with a record. When it fails, `attempt` is called a second time, with another
     /// instance: it must take back what the first one did, or refuse the record.
     ///

@@ -70,7 +70,7 @@ impl Instance {
     }
 
     pub fn report(&self, standing: &Standing) {
-        standing.shared.set_gauges(BTreeMap::from([(String::new(), self.filter.gauges())]));
+        standing.shared.set_gauges(vec![(String::new(), self.filter.gauges())]);
     }
 
     pub fn files(&self) -> Vec<(PathBuf, u64)> {
@@ -127,7 +127,7 @@ impl Instance {
         let part: Selection = match range.len() {
             0 => return Ok(()),
             n if n == selection.len() => selection.clone(),
-            _ => Selection::Some(range.clone().map(|nth| selection.index(nth) as u32).collect()),
+            _ => range.clone().map(|nth| selection.index(nth) as u32).collect(),
         };
         self.call(|f, out| f.messages(batch, &part, out, cx), out).map_err(|f| FilterFailure { at: f.at + range.start, ..f })
     }

@@ -96,7 +96,7 @@ impl Keeper {
 
     /// Tells the limits, and keeps what was saved.
     pub fn done(&mut self) {
-        self.standing.shared.set_gauges(self.gauges.clone());
+        self.standing.shared.set_gauges(self.gauges.clone().into_iter().collect());
         let bytes = encode(&self.parts);
         if self.standing.shared.kept() == bytes {
             return;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded};
 use message::{BatchBuilder, Ticket};
-use plugin::{Build, BuildCx, Clock, Counter, Encoder, Fatal, OutBatch, OutCx, Output, Stop, Verdict, Verdicts};
+use plugin::{Build, BuildCx, Clock, Counter, Encoded, Encoder, Fatal, OutBatch, OutCx, Output, Reject, Stop, Verdict, Verdicts};
 
 use crate::checkpoints::StateDir;
 use crate::codec::{Codec, Place};
@@ -331,7 +331,7 @@ impl Runner {
         let o = &self.seed.output.spec.options;
         let (count, bytes, age) = (o.integer("batch_count").max(1) as usize, o.size("batch_bytes"), o.duration("batch_age"));
         let until = self.clock.steady().saturating_add(age);
-        let full = |round: &Round| round.len() >= count || round.bytes.len() >= bytes.max(1);
+        let full = |round: &Round| round.len() >= count || round.encoded.bytes.len() >= bytes.max(1);
         loop {
             while !full(round) && !self.stop.asked() {
                 let Some(work) = self.seed.queue.pop() else { break };
@@ -346,46 +346,35 @@ impl Runner {
     }
 
     fn encode(&mut self, built: &mut Built, round: &mut Round, work: Work) {
-        for index in work.selection.iter() {
-            let before = round.bytes.len();
-            if let Some(encoder) = &mut built.encoder {
-                let encoded = encoder.call(|encoder| {
-                    round.bytes.truncate(before);
-                    encoder.encode(work.batch.get(index), &mut round.bytes)
-                });
-                if let Err(reject) = encoded {
-                    round.bytes.truncate(before);
-                    match encoder.skipped() {
-                        true => self.seed.standing.meter.add(Counter::Delivered, 1),
-                        false => self.dead_letter(&work, index, &reject.0),
-                    }
-                    continue;
-                }
+        let refused = match &mut built.encoder {
+            Some(encoder) => encoded(encoder, &work, &mut round.encoded),
+            None => Vec::new(),
+        };
+        for (index, why) in &refused {
+            match why {
+                Some(Reject(why)) => self.dead_letter(&work, *index, why),
+                None => self.seed.standing.meter.add(Counter::Delivered, 1),
             }
-            round.add(index);
         }
         self.send_rejects(|| vec![work.batch.ticket().clone()]);
-        round.add_work(work);
+        round.add(work, &refused.iter().map(|(index, _)| *index).collect::<Vec<_>>());
     }
 
     /// Offers the round until every message has its verdict, or until a stop.
     fn deliver(&mut self, built: &mut Built, round: &mut Round) -> Result<(), String> {
         loop {
-            let mut verdicts = std::mem::take(&mut round.verdicts);
-            verdicts.now.clear();
-            verdicts.now.resize(if self.singly { 1 } else { round.len() }, None);
+            let mut verdicts = Verdicts::of(if self.singly { 1 } else { round.len() });
             let panic = {
-                let (bytes, items) = round.offer(verdicts.now.len());
-                let batch = OutBatch::new(bytes, &items);
+                let parts = round.parts();
+                let batch = OutBatch::new(verdicts.offered(), &parts, &round.encoded);
                 contained(|| self.call(|cx| built.output.write(&batch, cx), &mut verdicts)).err()
             };
             let failure = panic.or_else(|| verdicts.fatal.take().map(|Fatal(why)| why));
             if let (true, Some(why)) = (self.singly, &failure) {
-                verdicts.now[0].get_or_insert_with(|| Verdict::Reject(why.clone()));
+                verdicts.blame(why);
             }
-            let retry = self.settle(round, &verdicts.now);
+            let retry = self.settle(round, &verdicts);
             self.settle_late(&mut verdicts);
-            round.verdicts = verdicts;
             if let Some(why) = failure {
                 self.singly = !round.is_empty();
                 return Err(why);
@@ -410,29 +399,38 @@ impl Runner {
     }
 
     /// Acts on the verdicts and keeps what has to be offered again, in order.
-    fn settle(&mut self, round: &mut Round, verdicts: &[Option<Verdict>]) -> Option<(Option<Duration>, String)> {
+    fn settle(&mut self, round: &mut Round, verdicts: &Verdicts) -> Option<(Option<Duration>, String)> {
         let mut retry: Option<(Option<Duration>, String)> = None;
         let mut keep = Vec::new();
         let mut done = Done::at(self.clock.steady());
-        for (i, (work, place, len)) in round.iter().enumerate() {
-            match verdicts.get(i) {
-                Some(Some(Verdict::Done)) => done.add(work, len),
-                Some(Some(Verdict::Reject(why))) => self.dead_letter(work, place.index as usize, why),
-                Some(Some(Verdict::Later(number))) => {
-                    let pending = Pending { work: Arc::clone(work), index: place.index, len };
-                    // An output that gives a number twice does not lose the first message by it.
-                    self.outstanding.add(*number, pending).into_iter().for_each(|before| self.seed.queue.unpop(before.into_work()));
+        for (range, verdict) in verdicts.in_order() {
+            match verdict {
+                Some(Verdict::Done) => {
+                    done.bytes += round.size(range.clone()) as u64;
+                    round.pieces(range).for_each(|(held, own)| done.add(&held.work, own.len()));
                 }
-                Some(Some(Verdict::Retry { after, why })) => {
-                    keep.push(i);
-                    retry.get_or_insert_with(|| (*after, why.clone()));
+                Some(Verdict::Reject(why)) => {
+                    round.messages(range).for_each(|(work, index, _)| self.dead_letter(work, index, &why));
                 }
-                Some(None) => {
-                    keep.push(i);
+                Some(Verdict::Later(first)) => {
+                    for ((work, index, len), number) in round.messages(range).zip(first..) {
+                        let pending = Pending { work: Arc::clone(work), index, len };
+                        // An output that gives a number twice does not lose the first message by it.
+                        self.outstanding.add(number, pending).into_iter().for_each(|before| self.seed.queue.unpop(before.into_work()));
+                    }
+                }
+                Some(Verdict::Retry { after, why }) => {
+                    keep.push(range);
+                    retry.get_or_insert((after, why));
+                }
+                None => {
+                    keep.push(range);
                     retry.get_or_insert_with(|| (None, "the output gave no verdict".to_string()));
                 }
-                None => keep.push(i),
             }
+        }
+        if verdicts.offered() < round.len() {
+            keep.push(verdicts.offered()..round.len());
         }
         self.count(&done);
         self.send_rejects(|| round.tickets());
@@ -446,9 +444,12 @@ impl Runner {
         for (numbers, verdict) in verdicts.late.drain(..) {
             let settled = self.outstanding.take(numbers);
             match verdict {
-                Verdict::Done => settled.iter().for_each(|p| done.add(&p.work, p.len)),
+                Verdict::Done => settled.iter().for_each(|p| {
+                    done.add(&p.work, 1);
+                    done.bytes += p.len as u64;
+                }),
                 Verdict::Reject(why) => {
-                    settled.iter().for_each(|p| self.dead_letter(&p.work, p.index as usize, &why));
+                    settled.iter().for_each(|p| self.dead_letter(&p.work, p.index, &why));
                     self.send_rejects(|| settled.iter().map(|p| p.work.batch.ticket().clone()).collect());
                 }
                 Verdict::Retry { why, .. } => {
@@ -478,8 +479,8 @@ impl Runner {
         }
     }
 
-    fn dead_letter(&mut self, work: &Work, index: usize, why: &str) {
-        let m = work.batch.get(index);
+    fn dead_letter(&mut self, work: &Work, index: u32, why: &str) {
+        let m = work.batch.get(index as usize);
         self.seed.standing.meter.add(Counter::Rejected, 1);
         self.seed.standing.shared.set_error(format!("message refused: {why}"));
         // A reject of a reject is only counted.
@@ -525,11 +526,39 @@ impl Done {
         Done { now, messages: 0, bytes: 0, latency: Duration::ZERO }
     }
 
-    fn add(&mut self, work: &Work, len: usize) {
-        self.messages += 1;
-        self.bytes += len as u64;
-        self.latency += self.now.saturating_sub(work.queued);
+    /// So many messages of a work.
+    fn add(&mut self, work: &Work, messages: usize) {
+        self.messages += messages as u64;
+        self.latency += self.now.saturating_sub(work.queued).saturating_mul(messages.try_into().unwrap_or(u32::MAX));
     }
+}
+
+/// Encodes a work; returns the messages that were refused, and why. None: there is nothing to write for it.
+fn encoded(encoder: &mut Codec<dyn Encoder>, work: &Work, out: &mut Encoded) -> Vec<(u32, Option<Reject>)> {
+    let before = out.len();
+    let mut refused = Vec::new();
+    if encoder.call_at_once(|encoder| {
+        encoder.encode_all(&work.batch, &work.selection, out, &mut |index, why| refused.push((index, Some(why))));
+    }) {
+        return refused;
+    }
+    out.truncate(before);
+    refused.clear();
+    for index in work.selection.iter() {
+        let complete = out.len();
+        let outcome = encoder.call(|encoder| {
+            out.truncate(complete);
+            encoder.encode(work.batch.get(index), &mut out.bytes)
+        });
+        match outcome {
+            Ok(()) => out.ends.push(out.bytes.len()),
+            Err(why) => {
+                out.truncate(complete);
+                refused.push((index as u32, (!encoder.skipped()).then_some(why)));
+            }
+        }
+    }
+    refused
 }
 
 impl Built {

@@ -2,8 +2,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use message::Selection;
-
 use crate::queue::Work;
 
 /// Messages an output has taken and not yet given its verdict on, by the numbers it gave them.
@@ -29,13 +27,8 @@ impl Pending {
 
     /// As it goes back to the queue.
     pub fn into_work(self) -> Work {
-        part(&self.work, vec![self.index])
+        self.work.part(vec![self.index])
     }
-}
-
-/// Some messages of a work.
-pub(crate) fn part(work: &Work, indices: Vec<u32>) -> Work {
-    Work { batch: work.batch.clone(), selection: Selection::Some(indices.into()), bytes: work.bytes, queued: work.queued }
 }
 
 impl Outstanding {
@@ -76,28 +69,18 @@ impl Outstanding {
                 None => works.push((item.work, vec![item.index])),
             }
         }
-        works.into_iter().rev().map(|(work, indices)| part(&work, indices)).collect()
+        works.into_iter().rev().map(|(work, indices)| work.part(indices)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use message::BatchBuilder;
-    use std::time::Duration;
-
-    fn work(n: usize) -> Arc<Work> {
-        let mut b = BatchBuilder::default();
-        for _ in 0..n {
-            b.add();
-        }
-        let batch = Arc::new(b.finish());
-        Arc::new(Work { selection: batch.all(), batch, bytes: 100, queued: Duration::ZERO })
-    }
+    use crate::queue::tests::work;
 
     #[test]
     fn ranges_settle_and_the_rest_goes_back_in_order() {
-        let (a, b) = (work(4), work(2));
+        let (a, b) = (Arc::new(work(4)), Arc::new(work(2)));
         let mut out = Outstanding::default();
         let all = (0..4).map(|i| (a.clone(), i)).chain((0..2).map(|i| (b.clone(), i)));
         for (number, (work, index)) in (10..).zip(all) {

@@ -468,7 +468,7 @@ impl Planner<'_> {
             None if matches!(family, Family::Input | Family::Filter | Family::Output)
                 && self.registry.kind(family, &section.name).is_none() =>
             {
-                let names = among(family, &self.registry.names(family).collect::<Vec<_>>());
+                let names = among(family, &self.registry.names(family));
                 self.problems.push(
                     Problem::new("option `type` is missing")
                         .at(&section.key.at, format!("what kind of {family} is it?"))
@@ -578,7 +578,7 @@ impl Planner<'_> {
 }
 
 fn unknown_kind(registry: &Registry, family: Family, name: &str, at: &Location) -> Problem {
-    let names: Vec<_> = registry.names(family).collect();
+    let names = registry.names(family);
     let problem = Problem::new(format!("there is no {family} of type `{name}`")).at(at, format!("expected {}", among(family, &names)));
     match nearest(name, names.iter().copied()) {
         Some(near) => problem.help(format!("did you mean \"{near}\"?")),

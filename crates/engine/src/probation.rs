@@ -98,10 +98,7 @@ impl Slot {
 
     /// Takes work while on probation.
     pub(crate) fn probe(&mut self, work: Work) {
-        let Some(live) = &mut self.live else { return self.seed.queue.unpop(work) };
-        let before = self.seed.standing.meter.get(Counter::Rejected);
-        let outcome = live.messages(&self.seed, &work.batch, &work.selection, &mut self.out);
-        let refused = self.meter().get(Counter::Rejected) - before;
+        let Some((outcome, refused)) = self.process(&work) else { return self.seed.queue.unpop(work) };
         self.emit(Some(&work));
         if let Some(probation) = &mut self.probation {
             probation.messages += work.selection.len();

@@ -8,7 +8,7 @@ use plugin::{Counter, Meter, Stop};
 use crate::plan::WhenFull;
 
 /// What waits for a consumer: a batch, and which of its messages are meant.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Work {
     pub batch: Arc<Batch>,
     pub selection: Selection,
@@ -16,6 +16,14 @@ pub(crate) struct Work {
     pub bytes: usize,
     /// When it was queued, on the steady clock.
     pub queued: Duration,
+}
+
+impl Work {
+    /// Some of its messages, by their indices in the batch.
+    pub fn part(&self, indices: Vec<u32>) -> Work {
+        let bytes = (self.bytes / self.selection.len().max(1) * indices.len()).max(1);
+        Work { batch: self.batch.clone(), selection: Selection::of(&indices), bytes, queued: self.queued }
+    }
 }
 
 /// A consumer's queue, bounded by bytes. It belongs to the consumer's name: a reload replaces the
@@ -157,6 +165,12 @@ impl Queue {
         self.len() == 0
     }
 
+    /// Whether its consumer is behind: much of the queue is taken.
+    pub fn lags(&self) -> bool {
+        let q = self.lock();
+        q.bytes > q.limit / 4
+    }
+
     /// Pieces of work that wait.
     pub fn len(&self) -> usize {
         self.lock().works.len()
@@ -186,11 +200,12 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use message::BatchBuilder;
 
-    fn work(n: usize) -> Work {
+    /// Of `n` messages.
+    pub(crate) fn work(n: usize) -> Work {
         let mut b = BatchBuilder::default();
         for _ in 0..n {
             b.add();

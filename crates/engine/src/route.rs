@@ -1,9 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender as Channel;
 use matcher::{Index, Matcher, Selected};
-use message::{Batch, BatchBuilder, Selection, Ticket};
+use message::{Batch, BatchBuilder, Pool, Selection, Ticket};
 use plugin::Clock;
 
 use crate::plan::ConsumerPlan;
@@ -60,9 +61,7 @@ impl Target {
     fn signed(&self, batch: &Batch, selection: Selection) -> Selection {
         match &self.signer {
             None => selection,
-            Some(signer) => {
-                Selection::Some(selection.iter().filter(|i| batch.get(*i).signer() == signer.as_bytes()).map(|i| i as u32).collect())
-            }
+            Some(signer) => selection.iter().filter(|i| batch.get(*i).signer() == signer.as_bytes()).map(|i| i as u32).collect(),
         }
     }
 }
@@ -81,8 +80,8 @@ pub(crate) struct Router {
     clock: Clock,
 }
 
-/// A selection this much smaller than its batch is copied out, so that a slow consumer does not
-/// keep the whole batch in memory.
+/// A selection this much smaller than its batch is copied out for a consumer that lags behind, so
+/// that it does not keep whole batches in memory.
 const SMALL: usize = 8;
 
 impl Router {
@@ -97,6 +96,27 @@ impl Router {
     pub fn wants_rejects(&self) -> bool {
         !self.table.load().rejects.is_empty()
     }
+
+    fn deliver(
+        &self,
+        target: &Target,
+        batch: &Arc<Batch>,
+        selection: Selection,
+        sender: Sender<'_>,
+        now: Duration,
+        copies: &mut BatchBuilder,
+    ) {
+        let selection = target.signed(batch, selection);
+        if selection.is_empty() {
+            return;
+        }
+        let small = selection.len() * SMALL <= batch.len() && target.queue.lags();
+        let (batch, selection) = if small { copied(batch, &selection, copies) } else { (batch.clone(), selection) };
+        let work = Work { bytes: batch.bytes(), queued: now, batch, selection };
+        if target.queue.push(work, sender) {
+            target.wake.wake();
+        }
+    }
 }
 
 /// One sender's access to the router, with its scratch memory.
@@ -104,12 +124,14 @@ pub(crate) struct Port {
     router: Arc<Router>,
     source: Arc<str>,
     selected: Selected,
+    /// Makes copies of small selections, in memory of earlier ones.
+    copies: BatchBuilder,
 }
 
 impl Port {
     /// `source` is the sender's name, such as `input.access`.
     pub fn new(router: Arc<Router>, source: Arc<str>) -> Port {
-        Port { router, source, selected: Selected::default() }
+        Port { router, source, selected: Selected::default(), copies: BatchBuilder::new(Pool::new()) }
     }
 
     pub fn wants_rejects(&self) -> bool {
@@ -118,14 +140,15 @@ impl Port {
 
     /// Gives each consumer its selection.
     pub fn send(&mut self, batch: Batch, sender: Sender<'_>) {
-        let batch = Arc::new(batch);
-        let table = self.router.table.load();
-        table.index.select(&batch, &mut self.selected);
-        for (consumer, selection) in self.selected.selections() {
+        let Port { router, source, selected, copies } = self;
+        let (batch, table) = (Arc::new(batch), router.table.load());
+        table.index.select(&batch, selected);
+        let now = router.clock.steady();
+        for (consumer, selection) in selected.selections() {
             let target = &table.targets[consumer];
             // A filter never gets back what it injected itself, whatever it matches.
-            if target.id != self.source && target.takes_from(&self.source) {
-                self.deliver(target, &batch, selection, sender);
+            if target.id != *source && target.takes_from(source) {
+                router.deliver(target, &batch, selection, sender, now, copies);
             }
         }
     }
@@ -133,29 +156,15 @@ impl Port {
     /// Gives rejects to those consumers that name them.
     pub fn send_rejects(&mut self, batch: Batch, sender: Sender<'_>) {
         let batch = Arc::new(batch);
-        let table = self.router.table.load();
+        let (table, now) = (self.router.table.load(), self.router.clock.steady());
         for target in table.rejects.iter().map(|i| &table.targets[*i]).filter(|t| t.takes_from(&self.source)) {
             let list = (0..batch.len()).filter(|i| target.matcher.matches(batch.get(*i))).map(|i| i as u32).collect();
-            self.deliver(target, &batch, Selection::Some(list), sender);
-        }
-    }
-
-    fn deliver(&self, target: &Target, batch: &Arc<Batch>, selection: Selection, sender: Sender<'_>) {
-        let selection = target.signed(batch, selection);
-        if selection.is_empty() {
-            return;
-        }
-        let small = selection.len() * SMALL <= batch.len();
-        let (batch, selection) = if small { copied(batch, &selection) } else { (batch.clone(), selection) };
-        let work = Work { bytes: batch.bytes(), queued: self.router.clock.steady(), batch, selection };
-        if target.queue.push(work, sender) {
-            target.wake.wake();
+            self.router.deliver(target, &batch, list, sender, now, &mut self.copies);
         }
     }
 }
 
-fn copied(batch: &Arc<Batch>, selection: &Selection) -> (Arc<Batch>, Selection) {
-    let mut builder = BatchBuilder::default();
+fn copied(batch: &Arc<Batch>, selection: &Selection, builder: &mut BatchBuilder) -> (Arc<Batch>, Selection) {
     for m in batch.selected(selection) {
         builder.copy(m);
     }

@@ -69,7 +69,7 @@ pub(crate) fn dropped(o: &Options, registry: &Registry, taken: &BTreeSet<&str>) 
     let mut dropped = Dropped { watched: Watched { directories, fingerprint }, sections: Vec::new(), troubles: Vec::new() };
     // The filter that is made of a script, whatever it is called.
     let Some(kind) =
-        registry.kinds().iter().find(|k| k.family() == Family::Filter && k.options.iter().any(|o| o.name == "script" && o.required))
+        registry.constants().iter().find(|k| k.family() == Family::Filter && k.options.iter().any(|o| o.name == "script" && o.required))
     else {
         return dropped;
     };

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use message::{Batch, BatchBuilder, MessageRef, Ticket, Uuid};
-use plugin::{Clock, Counter, Meter};
+use plugin::{Clock, Counter, FilterFailure, Meter};
 
 use crate::checkpoints::StateDir;
 use crate::engine::Ticks;
@@ -182,7 +182,6 @@ impl Slot {
             return false;
         }
         let Some(work) = self.seed.queue.pop() else { return false };
-        let before = Clock::thread_cpu();
         self.touched = true;
         let ticket = work.batch.ticket().clone();
         let outcome = contained(|| if self.probation.is_some() { self.probe(work) } else { self.take(work) });
@@ -190,25 +189,29 @@ impl Slot {
             ticket.abandon();
             self.break_down(&panic);
         }
-        self.seed.standing.meter.add(Counter::CpuNs, (Clock::thread_cpu() - before).as_nanos() as u64);
         true
     }
 
-    pub(crate) fn take(&mut self, work: Work) {
-        let Some(live) = &mut self.live else { return self.seed.queue.unpop(work) };
-        let before = self.seed.standing.meter.get(Counter::Rejected);
+    /// What the instance says to this work, and how many of its messages it refused and counted itself; `None` while there
+    /// is none.
+    pub(crate) fn process(&mut self, work: &Work) -> Option<(Result<(), FilterFailure>, u64)> {
+        let live = self.live.as_mut()?;
+        let meter = &self.seed.standing.meter;
+        let before = meter.get(Counter::Rejected);
         let outcome = live.messages(&self.seed, &work.batch, &work.selection, &mut self.out);
-        let refused = self.meter().get(Counter::Rejected) - before;
+        Some((outcome, meter.get(Counter::Rejected) - before))
+    }
+
+    pub(crate) fn take(&mut self, work: Work) {
+        let Some((outcome, refused)) = self.process(&work) else { return self.seed.queue.unpop(work) };
         let taken = outcome.as_ref().map_or_else(|f| f.at.min(work.selection.len() - 1), |()| work.selection.len());
         if taken > 0 && self.blamed {
             // It was the message: neither the state nor the script, and no reason to wait longer the next time.
             (self.suspicion, self.blamed, self.back_off) = (0, false, BackOff::default());
         }
-        self.seed.standing.meter.add(Counter::Delivered, (taken as u64).saturating_sub(refused));
-        self.seed
-            .standing
-            .meter
-            .add(Counter::LatencyNs, (self.now().saturating_sub(work.queued).as_nanos() as u64).saturating_mul(taken as u64));
+        let waited = self.now().saturating_sub(work.queued).as_nanos() as u64;
+        self.meter().add(Counter::Delivered, (taken as u64).saturating_sub(refused));
+        self.meter().add(Counter::LatencyNs, waited.saturating_mul(taken as u64));
         self.emit(Some(&work));
         match outcome {
             Ok(()) => self.hurt = None,

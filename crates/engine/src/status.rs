@@ -1,9 +1,11 @@
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use plugin::{Counter, Gauge, Meter};
 use serde_json::{Value, json};
+
+/// Gauges by part: its own under no name, those of its codecs under theirs (`decoder.nginx`).
+type Gauges = Vec<(String, Vec<Gauge>)>;
 
 /// What a running plugin says of itself; written by its thread, read by anyone.
 #[derive(Default, Debug)]
@@ -15,8 +17,7 @@ pub(crate) struct Shared {
 struct Inner {
     state: String,
     error: Option<String>,
-    /// Its own (without a name) and those of its codecs.
-    gauges: BTreeMap<String, Vec<Gauge>>,
+    gauges: Gauges,
     /// Files it was made of, with a hash of their content, and those of its codecs.
     files: [Vec<(PathBuf, u64)>; 2],
     /// What its scripts saved last.
@@ -44,7 +45,7 @@ impl Shared {
         self.with(|i| i.error = Some(error.into()));
     }
 
-    pub fn set_gauges(&self, gauges: BTreeMap<String, Vec<Gauge>>) {
+    pub fn set_gauges(&self, gauges: Gauges) {
         self.with(|i| i.gauges = gauges);
     }
 
@@ -78,7 +79,7 @@ impl Shared {
         self.with(|i| i.error.clone())
     }
 
-    fn read(&self) -> (String, Option<String>, BTreeMap<String, Vec<Gauge>>) {
+    fn read(&self) -> (String, Option<String>, Gauges) {
         self.with(|i| (i.state.clone(), i.error.clone(), i.gauges.clone()))
     }
 }

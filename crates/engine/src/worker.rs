@@ -5,7 +5,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender as Channel, bounded};
-use plugin::{Carried, Clock};
+use foldhash::fast::FixedState;
+use plugin::{Carried, Clock, Counter};
 
 use crate::instance::Instance;
 use crate::slot::{Slot, SlotSeed};
@@ -91,9 +92,10 @@ impl Worker {
             Pool {
                 inbox: mine,
                 commands: receiver,
-                slots: HashMap::new(),
+                slots: HashMap::default(),
                 active: VecDeque::new(),
                 due: BinaryHeap::new(),
+                worked: Vec::new(),
                 clock: Clock::real(),
             }
             .run()
@@ -114,11 +116,13 @@ impl Worker {
 struct Pool {
     inbox: Arc<Inbox>,
     commands: Receiver<Command>,
-    slots: HashMap<u64, Box<Slot>>,
+    slots: HashMap<u64, Box<Slot>, FixedState>,
     /// Slots with work, in turn.
     active: VecDeque<u64>,
     /// When slots want to be looked at; entries may be out of date.
     due: BinaryHeap<Reverse<(Duration, u64)>>,
+    /// Those that worked in this turn, and how long. Scratch memory.
+    worked: Vec<(u64, Duration)>,
     clock: Clock,
 }
 
@@ -160,8 +164,13 @@ impl Pool {
         }
     }
 
-    /// One batch for each slot that has work.
+    /// One batch for each slot that has work. Asking for CPU time is a system call, so it is asked for
+    /// once a turn and shared out by the time each slot took.
     fn turn(&mut self) {
+        if self.active.is_empty() {
+            return;
+        }
+        let (cpu, mut since) = (Clock::thread_cpu(), self.clock.steady());
         for _ in 0..self.active.len() {
             let Some(id) = self.active.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
@@ -172,6 +181,19 @@ impl Pool {
             }
             if slot.wants_at() != before {
                 self.plan(id);
+            }
+            let now = self.clock.steady();
+            self.worked.push((id, now - std::mem::replace(&mut since, now)));
+        }
+        self.account(Clock::thread_cpu() - cpu);
+    }
+
+    fn account(&mut self, cpu: Duration) {
+        let whole: Duration = self.worked.iter().map(|(_, time)| *time).sum();
+        let share = cpu.as_secs_f64() / whole.as_secs_f64().max(1e-9);
+        for (id, time) in self.worked.drain(..) {
+            if let Some(slot) = self.slots.get(&id) {
+                slot.seed.standing.meter.add(Counter::CpuNs, (time.as_nanos() as f64 * share) as u64);
             }
         }
     }

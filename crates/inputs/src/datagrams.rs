@@ -1,15 +1,24 @@
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt::RxqOvfl};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, recvmmsg, setsockopt,
+    sockopt::{RcvBufForce, RxqOvfl},
+};
 use options::unit::show_size;
 use socket2::SockRef;
 
-/// Datagrams taken at a time.
+/// Datagrams taken at a time: at most, and when few arrive.
 const BATCH: usize = 64;
+const FEW: usize = 8;
+
+/// Bytes between the rooms for two datagrams. Rooms a power of two apart would all share the same few
+/// lines of the processor's cache.
+const APART: usize = 1536;
 
 /// No datagram is larger.
 pub const LARGEST: usize = 64 << 10;
@@ -21,6 +30,10 @@ pub struct Datagrams {
     buffer: Vec<u8>,
     /// Longest datagram taken, in bytes.
     largest: usize,
+    /// What the kernel holds for this socket before it drops, in bytes of its own accounting.
+    capacity: usize,
+    /// Datagrams to ask for: making ready for each takes time, so not many more than there are.
+    ask: usize,
     /// The kernel's count of datagrams it had no room for, as last seen; it wraps.
     drops: u32,
 }
@@ -47,11 +60,11 @@ impl Datagrams {
     pub fn bind(listen: &str, receive_buffer: usize, largest: usize) -> io::Result<Datagrams> {
         let socket = UdpSocket::bind(listen)?;
         socket.set_nonblocking(true)?;
-        enlarge(&socket, listen, receive_buffer);
+        let capacity = enlarge(&socket, listen, receive_buffer);
         if let Err(e) = setsockopt(&socket, RxqOvfl, &1) {
             log::info!("{listen}: the kernel does not tell how many datagrams it drops: {e}");
         }
-        Ok(Datagrams { socket, buffer: vec![0; BATCH * largest], largest, drops: 0 })
+        Ok(Datagrams { socket, buffer: vec![0; BATCH * (largest + APART)], largest, capacity, ask: FEW, drops: 0 })
     }
 
     /// # Errors
@@ -60,12 +73,20 @@ impl Datagrams {
         self.socket.local_addr()
     }
 
+    /// How long datagrams may be left to the kernel: a flood of a million a second, of 768 bytes each
+    /// in its accounting, fills a quarter of its buffer meanwhile.
+    pub fn patience(&self) -> Duration {
+        Duration::from_micros(self.capacity as u64 / (4 * 768))
+    }
+
     /// Takes datagrams that have arrived, without waiting.
     ///
     /// # Errors
     /// When the socket is broken.
     pub fn receive(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<Taken> {
-        let mut slices: Vec<_> = self.buffer.chunks_mut(self.largest).map(|chunk| [IoSliceMut::new(chunk)]).collect();
+        let (ask, largest) = (self.ask, self.largest);
+        let rooms = self.buffer.chunks_mut(largest + APART).take(ask);
+        let mut slices: Vec<_> = rooms.map(|room| [IoSliceMut::new(&mut room[..largest])]).collect();
         // Headers are made for each call because the kernel overwrites the sizes in them.
         let mut headers = MultiHeaders::<()>::preallocate(slices.len(), Some(cmsg_space!(u32)));
         let received = match recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
@@ -90,7 +111,8 @@ impl Datagrams {
             }
         }
         taken.dropped = drops.wrapping_sub(self.drops);
-        taken.more = taken.datagrams == BATCH;
+        taken.more = taken.datagrams == ask;
+        self.ask = (2 * taken.datagrams).clamp(FEW, BATCH);
         self.drops = drops;
         Ok(taken)
     }
@@ -102,16 +124,25 @@ impl AsFd for Datagrams {
     }
 }
 
-fn enlarge(socket: &UdpSocket, listen: &str, size: usize) {
+/// Returns what the socket has then.
+fn enlarge(socket: &UdpSocket, listen: &str, size: usize) -> usize {
+    // Past the sysctl when privileged. A failure shows in what is given.
+    let forced = setsockopt(socket, RcvBufForce, &size).is_ok();
     let socket = SockRef::from(socket);
     let asked = show_size(size as u64);
-    match socket.set_recv_buffer_size(size).and_then(|()| socket.recv_buffer_size()) {
+    let set = if forced { Ok(()) } else { socket.set_recv_buffer_size(size) };
+    match set.and_then(|()| socket.recv_buffer_size()) {
         // The kernel doubles what it is asked for, to have room for its own.
-        Ok(given) if given / 2 < size => {
-            let given = show_size(given as u64 / 2);
-            log::warn!("{listen}: the kernel gives a buffer of {given}, not {asked}: raise the sysctl net.core.rmem_max");
+        Ok(given) => {
+            if given / 2 < size {
+                let given = show_size(given as u64 / 2);
+                log::warn!("{listen}: the kernel gives a buffer of {given}, not {asked}: raise the sysctl net.core.rmem_max");
+            }
+            given
         }
-        Ok(_) => {}
-        Err(e) => log::warn!("{listen}: cannot set a buffer of {asked}: {e} (option `receive_buffer`)"),
+        Err(e) => {
+            log::warn!("{listen}: cannot set a buffer of {asked}: {e} (option `receive_buffer`)");
+            0
+        }
     }
 }

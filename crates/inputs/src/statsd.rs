@@ -27,7 +27,7 @@ const OWN_OPTIONS: &[Opt] = &[
     Opt::address("listen").default("127.0.0.1:8125").doc("Address to receive at. Loopback unless others are meant to send."),
     Opt::strings("protocols").sample("[\"udp\", \"tcp\"]").doc("udp, tcp or both, at the same port. Default: both."),
     Opt::size("receive_buffer").default("8MiB").doc(
-        "What the kernel may hold of datagrams before it drops. It gives at most the sysctl net.core.rmem_max; the log says so when that is less.",
+        "What the kernel may hold of datagrams before it drops. Without CAP_NET_ADMIN it gives at most the sysctl net.core.rmem_max; the log says so when that is less.",
     ),
     Opt::integer("max_connections").default("256").doc("Further TCP connections are closed at once and counted as `refused_connections`."),
     Dialect::OPTION,
@@ -58,6 +58,13 @@ const PORTION: usize = 4096;
 /// Batches of datagrams taken before anything else gets its turn, and after a stop.
 const BATCHES: usize = 16;
 const LAST_BATCHES: usize = 64;
+
+/// Datagrams that are worth waking up for. After fewer, the next are left to gather for a moment:
+/// to be woken for each costs more than to add its samples up.
+const WORTHWHILE: usize = 64;
+
+/// The longest such moment.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// How often refusals are logged.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -159,10 +166,7 @@ impl Statsd {
 
 impl Input for Statsd {
     fn run(&mut self, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
-        let mut sockets = match self.sockets.take() {
-            Some(sockets) => sockets,
-            None => self.bind()?,
-        };
+        let mut sockets = self.sockets.take().map_or_else(|| self.bind(), Ok)?;
         self.serve(&mut sockets, cx)
     }
 
@@ -175,9 +179,7 @@ impl Sockets {
     /// Waits until something arrives, and takes it.
     fn turn(&mut self, timeout: Duration, samples: &mut Samples, listen: &str, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
         let (datagrams, listener, connections) = self.wait(timeout, cx);
-        if datagrams {
-            self.datagrams(BATCHES, samples, listen, cx)?;
-        }
+        let gather = datagrams && (1..WORTHWHILE).contains(&self.datagrams(BATCHES, samples, listen, cx)?);
         if let Some(tcp) = &mut self.tcp {
             cx.meter.add(Counter::Bytes, tcp.read(&connections, samples));
             if listener {
@@ -189,6 +191,9 @@ impl Sockets {
                     }
                 }
             }
+        }
+        if let (true, Some(udp)) = (gather, &self.udp) {
+            std::thread::sleep(udp.patience().min(GATHER));
         }
         Ok(())
     }
@@ -214,19 +219,22 @@ impl Sockets {
         (first.get(1).is_some_and(ready), tcp.first().is_some_and(ready), connections)
     }
 
-    fn datagrams(&mut self, batches: usize, samples: &mut Samples, listen: &str, cx: &InputCx<'_>) -> Result<(), Fatal> {
-        let Some(udp) = &mut self.udp else { return Ok(()) };
+    /// Takes datagrams that have arrived, and tells how many.
+    fn datagrams(&mut self, batches: usize, samples: &mut Samples, listen: &str, cx: &InputCx<'_>) -> Result<usize, Fatal> {
+        let Some(udp) = &mut self.udp else { return Ok(0) };
+        let mut all = 0;
         for _ in 0..batches {
             let taken =
                 udp.receive(|datagram| samples.lines(datagram)).map_err(|e| Fatal::new(format!("receiving at {listen} failed: {e}")))?;
             cx.meter.add(Counter::Bytes, taken.bytes);
             cx.meter.add_extra("packets", taken.datagrams as u64);
             cx.meter.add_extra("dropped_by_kernel", taken.dropped.into());
+            all += taken.datagrams;
             if !taken.more {
                 break;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Takes what had arrived before the stop.

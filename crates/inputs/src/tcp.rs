@@ -99,10 +99,7 @@ impl Tcp {
 
 impl Input for Tcp {
     fn run(&mut self, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
-        let listener = match self.listener.take() {
-            Some(listener) => listener,
-            None => self.bind()?,
-        };
+        let listener = self.listener.take().map_or_else(|| self.bind(), Ok)?;
         let start = cx.clock.steady();
         let mut served = Served { tcp: self, connections: Vec::new(), accept_from: start, checked: start, refused: None };
         while !cx.stop.asked() {

@@ -97,10 +97,7 @@ impl Udp {
 
 impl Input for Udp {
     fn run(&mut self, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
-        let mut socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => self.bind()?,
-        };
+        let mut socket = self.socket.take().map_or_else(|| self.bind(), Ok)?;
         let stream = cx.intake.open(StreamOptions::default());
         let result = self.serve(&mut socket, stream, cx);
         cx.intake.close(stream);
@@ -124,11 +121,17 @@ mod tests {
         Udp::new(&testkit::plugins::options(&KIND, toml).unwrap(), &testkit::plugins::build_cx()).unwrap()
     }
 
-    fn running(more: &str) -> (RecordingIntake, SocketAddr, UdpSocket, Running) {
+    /// One whose port is known.
+    fn bound(more: &str) -> (Udp, SocketAddr) {
         let mut udp = udp(&format!("listen = '127.0.0.1:0'\n{more}"));
         let socket = udp.bind().unwrap();
         let address = socket.local_addr().unwrap();
         udp.socket = Some(socket);
+        (udp, address)
+    }
+
+    fn running(more: &str) -> (RecordingIntake, SocketAddr, UdpSocket, Running) {
+        let (udp, address) = bound(more);
         let intake = RecordingIntake::default();
         let running = start(Box::new(udp), &intake);
         (intake, address, UdpSocket::bind("127.0.0.1:0").unwrap(), running)
@@ -166,15 +169,12 @@ mod tests {
 
     #[test]
     fn what_had_arrived_before_the_stop_is_taken_and_drops_are_counted() {
-        let mut udp = udp("listen = '127.0.0.1:0'\nreceive_buffer = '1B'");
-        let socket = udp.bind().unwrap();
+        let (udp, address) = bound("receive_buffer = '1B'");
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         // Nobody reads yet: the smallest buffer the kernel grants overflows.
         for _ in 0..1000 {
-            sender.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+            sender.send_to(b"x", address).unwrap();
         }
-        let address = socket.local_addr().unwrap();
-        udp.socket = Some(socket);
         let intake = RecordingIntake::default();
         let running = start(Box::new(udp), &intake);
         running.wait_for(|seen| !seen.bytes().is_empty());

@@ -62,6 +62,19 @@ pub trait Decoder {
     /// A record that does not decode is a Reject. What was added for it is taken back by the caller.
     fn decode(&mut self, record: Record<'_>, out: &mut Messages, cx: &DecodeCx) -> Result<(), Reject>;
 
+    /// Decodes the records of one block, which lie in `raw`; `refused` hears of those that do not
+    /// decode, by their places. It need not be written anew: here it is compiled for each decoder,
+    /// so that a record costs no call through a table.
+    fn decode_all(&mut self, raw: &[u8], records: &[Text], out: &mut Messages, cx: &DecodeCx, refused: &mut dyn FnMut(usize, Reject)) {
+        for (place, at) in records.iter().enumerate() {
+            let before = out.len();
+            if let Err(reject) = self.decode(Record::new(at.in_raw(raw), *at), out, cx) {
+                out.truncate(before);
+                refused(place, reject);
+            }
+        }
+    }
+
     /// Its script, if it is made of one.
     fn script(&mut self) -> Option<&mut dyn Scripted> {
         None

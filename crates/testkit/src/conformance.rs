@@ -67,7 +67,7 @@ impl Contract {
     /// # Panics
     /// When one breaks it; names all that do, and why.
     pub fn every(&self, family: Family, clause: impl Fn(&Contract, &'static Kind)) {
-        let kinds: Vec<_> = self.registry.kinds().iter().copied().filter(|k| k.family() == family).collect();
+        let kinds: Vec<_> = self.registry.kinds().into_iter().filter(|k| k.family() == family).collect();
         assert!(!kinds.is_empty(), "there is no {family}");
         self.each(&kinds, clause);
     }
@@ -77,7 +77,7 @@ impl Contract {
     /// # Panics
     /// As [`Contract::every`].
     pub fn all(&self, clause: impl Fn(&Contract, &'static Kind)) {
-        self.each(self.registry.kinds(), clause);
+        self.each(&self.registry.kinds(), clause);
     }
 
     fn each(&self, kinds: &[&'static Kind], clause: impl Fn(&Contract, &'static Kind)) {

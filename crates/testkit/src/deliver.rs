@@ -6,8 +6,8 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use message::{Batch, BatchBuilder, MessageRef};
-use plugin::{BuildCx, Clock, Encoder, Fatal, Item, Meter, OutBatch, OutCx, Output, Reject, Stop, Verdict, Verdicts};
+use message::{Batch, BatchBuilder, MessageRef, Selection};
+use plugin::{BuildCx, Clock, Encoded, Encoder, Fatal, Meter, OutBatch, OutCx, Output, Part, Reject, Stop, Verdict, Verdicts};
 
 use crate::plugins::build_cx;
 
@@ -115,34 +115,42 @@ impl Delivery {
 
     /// Writes the messages at `indices` and sets their verdicts.
     fn offer(&mut self, batch: &Batch, indices: &[usize], verdicts: &mut [Verdict]) {
-        let (mut bytes, mut items) = (Vec::new(), Vec::new());
+        let (mut encoded, mut offered) = (Encoded::default(), Vec::new());
         for &index in indices {
-            let before = bytes.len();
-            match self.encoder.encode(batch.get(index), &mut bytes) {
-                Ok(()) => items.push(Item { batch, index: index as u32, end: bytes.len() }),
+            match self.encoder.encode(batch.get(index), &mut encoded.bytes) {
+                Ok(()) => {
+                    encoded.ends.push(encoded.bytes.len());
+                    offered.push(index as u32);
+                }
                 Err(reject) => {
-                    bytes.truncate(before);
+                    encoded.truncate(encoded.len());
                     verdicts[index] = Verdict::Reject(reject.to_string());
                 }
             }
         }
         if !self.output.wants_bytes() {
-            bytes.clear();
-            items.iter_mut().for_each(|item| item.end = 0);
+            encoded.truncate(0);
         }
-        let told = self.with_cx(items.len(), |output, cx| output.write(&OutBatch::new(&bytes, &items), cx));
-        for (item, verdict) in items.iter().zip(told) {
-            let silent = || Verdict::Retry { after: None, why: "the output gave no verdict".to_string() };
-            verdicts[item.index as usize] = verdict.unwrap_or_else(silent);
+        let selection = Selection::Some(offered.into());
+        let parts = [Part { batch, selection: &selection, first: 0 }];
+        let told = self.with_cx(selection.len(), |output, cx| output.write(&OutBatch::new(selection.len(), &parts, &encoded), cx));
+        for (range, verdict) in told.in_order() {
+            let verdict = verdict.unwrap_or_else(|| Verdict::Retry { after: None, why: "the output gave no verdict".to_string() });
+            for i in range.clone() {
+                verdicts[selection.index(i)] = match &verdict {
+                    Verdict::Later(first) => Verdict::Later(first + (i - range.start) as u64),
+                    other => other.clone(),
+                };
+            }
         }
     }
 
-    fn with_cx(&mut self, messages: usize, call: impl FnOnce(&mut dyn Output, &mut OutCx<'_>)) -> Vec<Option<Verdict>> {
+    fn with_cx(&mut self, messages: usize, call: impl FnOnce(&mut dyn Output, &mut OutCx<'_>)) -> Verdicts {
         let mut verdicts = Verdicts::of(messages);
         call(&mut *self.output, &mut OutCx::new(&self.build, &self.clock, &self.stop, &self.meter, &mut verdicts));
         self.late.append(&mut verdicts.late);
-        self.fatal = verdicts.fatal.or(self.fatal.take());
-        verdicts.now
+        self.fatal = verdicts.fatal.take().or(self.fatal.take());
+        verdicts
     }
 }
 

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use engine::Change;
+use engine::{Change, Engine};
 use plugin::Counter;
 
-use crate::board::{assert_conservation, board, start, until};
+use crate::board::{Board, assert_conservation, board, start, until};
 
 /// A board that is read through a script `x.lua` of this family, and written to.
 fn through(family: &str, name: &str) -> String {
@@ -35,17 +36,23 @@ fn script(dir: &Path, family: &str, version: u32, poison: &str) {
     fs::write(dir.join("x.lua"), text).unwrap();
 }
 
+/// Version 1 runs, and has counted a first record.
+fn begin(dir: &Path, family: &str, name: &str) -> (Arc<Board>, Engine) {
+    let b = board(name);
+    script(dir, family, 1, "");
+    let engine = start(dir, &through(family, name));
+    b.feed("a\n");
+    assert_eq!(b.wait_for(1), ["1:1 a"], "{family}");
+    (b, engine)
+}
+
 const CODECS: [&str; 3] = ["decoder", "transform", "encoder"];
 
 #[test]
 fn a_codec_is_replaced_with_its_state_and_goes_on_after_a_restart() {
     for family in CODECS {
         let (dir, name) = (tempfile::tempdir().unwrap(), format!("swap_{family}"));
-        let b = board(&name);
-        script(dir.path(), family, 1, "");
-        let engine = start(dir.path(), &through(family, &name));
-        b.feed("a\n");
-        assert_eq!(b.wait_for(1), ["1:1 a"], "{family}");
+        let (b, engine) = begin(dir.path(), family, &name);
         script(dir.path(), family, 2, "");
         let report = engine.reload_changed_scripts();
         assert!(matches!(&report.changes[..], [(_, Change::Reloaded(_))]), "{family}: {report}");
@@ -74,11 +81,7 @@ fn a_codec_is_replaced_with_its_state_and_goes_on_after_a_restart() {
 fn a_codec_that_fails_on_probation_is_rolled_back_and_the_record_is_not_lost() {
     for family in CODECS {
         let (dir, name) = (tempfile::tempdir().unwrap(), format!("roll_{family}"));
-        let b = board(&name);
-        script(dir.path(), family, 1, "");
-        let engine = start(dir.path(), &through(family, &name));
-        b.feed("a\n");
-        b.wait_for(1);
+        let (b, engine) = begin(dir.path(), family, &name);
         script(dir.path(), family, 2, "bad");
         assert!(engine.reload_changed_scripts().succeeded());
         b.feed("b\nbad\nc\n");
@@ -131,6 +134,12 @@ fn to_script(name: &str, more: &str) -> String {
 const WRITE: &str = "local path = read_config('dir') .. '/out'\n\
     local function write(list) local f = assert(io.open(path, 'a')) for _, p in ipairs(list) do f:write(p, '\\n') end f:close() end\n";
 
+/// The script has been given so many messages, and no more wait.
+fn has_taken(engine: &Engine, messages: u64) -> bool {
+    let status = engine.status();
+    status.plugins.iter().any(|p| p.id == "output.o" && p.waiting.0 == 0 && p.counter(Counter::Received) == messages)
+}
+
 /// What such a script has written.
 fn written(dir: &Path) -> Vec<String> {
     fs::read_to_string(dir.join("out")).unwrap_or_default().lines().map(str::to_string).collect()
@@ -151,9 +160,7 @@ fn a_batch_that_is_not_confirmed_holds_the_checkpoint_and_is_offered_again() {
     let toml = output(dir.path(), "later", body, "");
     let engine = start(dir.path(), &toml);
     b.feed("1\n2\n");
-    until("both are taken", || {
-        engine.status().plugins.iter().any(|p| p.id == "output.o" && p.waiting.0 == 0 && p.counter(Counter::Received) == 2)
-    });
+    until("both are taken", || has_taken(&engine, 2));
     assert!(!b.settled.load(Relaxed));
     b.feed("3\n");
     until("the batch is out", || written(dir.path()).len() == 3);
@@ -178,9 +185,7 @@ fn what_was_taken_and_not_confirmed_goes_to_the_next_version() {
     let toml = output(dir.path(), "handover", "function process_message() return -5 end\n", "");
     let engine = start(dir.path(), &toml);
     b.feed("1\n2\n3\n");
-    until("all are taken", || {
-        engine.status().plugins.iter().any(|p| p.id == "output.o" && p.waiting.0 == 0 && p.counter(Counter::Received) == 3)
-    });
+    until("all are taken", || has_taken(&engine, 3));
     output(dir.path(), "handover", "function process_message() write{read_message('Payload')} return 0 end\n", "");
     let report = engine.reload_changed_scripts();
     assert!(report.succeeded() && report.changes.len() == 1, "{report}");

@@ -243,6 +243,8 @@ impl<'a, 'b> Follower<'a, 'b> {
 
     /// Waits for something to happen, for the next look, or for what the intake has to do.
     fn sleep(&mut self) {
+        // Its pause gathers what is written; a batch need not wait for more on top of that.
+        self.cx.intake.hand_on();
         let now = self.cx.clock.steady();
         let quiet = self.leaving.iter().filter_map(|id| self.quiet(self.files.get(id)?));
         let until = quiet.fold(self.next_look, Duration::min);

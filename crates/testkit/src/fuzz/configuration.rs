@@ -11,7 +11,8 @@ pub fn config(registry: &Registry, data: &[u8]) {
     let mut problems = Vec::new();
     match Tree::parse(Source::new("fuzz.toml", text)) {
         Ok(tree) => {
-            let kind = registry.kinds()[usize::from(*choice) % registry.kinds().len()];
+            let kinds = registry.kinds();
+            let kind = kinds[usize::from(*choice) % kinds.len()];
             if !tree.entries.iter().any(|(_, node)| reads_files(node)) {
                 let _ = format!("{:?}", Options::check(&[kind.options], &tree, &mut problems));
             }
