@@ -6,6 +6,8 @@ mod constants;
 pub mod decoders;
 pub mod encoders;
 mod json;
+mod labels;
+mod lanes;
 mod number;
 mod pattern;
 pub mod severity;

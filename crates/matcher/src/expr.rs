@@ -3,12 +3,14 @@ use crate::search::Search;
 use crate::subject::Subject;
 use message::{Header, MessageRef, Value};
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-/// A parsed expression. Its depth is bounded by the parser, so that recursion over it is.
-#[derive(Debug)]
+/// A parsed expression. Its depth is bounded by the parser, so that recursion over it is. Clones
+/// share the tests.
+#[derive(Clone, Debug)]
 pub(crate) enum Expr {
     Const(bool),
-    Test(Test),
+    Test(Arc<Test>),
     Not(Box<Expr>),
     /// `a && b && …`
     All(Vec<Expr>),
@@ -95,10 +97,20 @@ impl Expr {
     /// See [`crate::Matcher::given_up`].
     pub(crate) fn given_up(&self) -> u64 {
         match self {
-            Expr::Test(Test { check: Check::Matches(search) | Check::NotMatches(search), .. }) => search.given_up(),
-            Expr::Const(_) | Expr::Test(_) => 0,
+            Expr::Test(test) => test.search().map_or(0, Search::given_up),
+            Expr::Const(_) => 0,
             Expr::Not(inner) => inner.given_up(),
             Expr::All(list) | Expr::Any(list) => list.iter().map(Expr::given_up).sum(),
+        }
+    }
+
+    /// Whether evaluating it may count something, see [`crate::Matcher::given_up`].
+    pub(crate) fn has_counter(&self) -> bool {
+        match self {
+            Expr::Test(test) => test.search().is_some_and(Search::has_counter),
+            Expr::Const(_) => false,
+            Expr::Not(inner) => inner.has_counter(),
+            Expr::All(list) | Expr::Any(list) => list.iter().any(Expr::has_counter),
         }
     }
 
@@ -143,6 +155,13 @@ impl Test {
         }
     }
 
+    fn search(&self) -> Option<&Search> {
+        match &self.check {
+            Check::Matches(search) | Check::NotMatches(search) => Some(search),
+            _ => None,
+        }
+    }
+
     fn names_type(&self, type_: &str, positive: bool) -> bool {
         if !self.subject.is_header(Header::Type) {
             return false;
@@ -158,7 +177,7 @@ impl Test {
 impl Check {
     /// Whether a value that is there passes. One of another type never does.
     #[inline]
-    fn holds(&self, value: Value<'_>) -> bool {
+    pub(crate) fn holds(&self, value: Value<'_>) -> bool {
         match self {
             Check::Nil => false,
             Check::NotNil => true,

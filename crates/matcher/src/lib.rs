@@ -53,21 +53,26 @@
 //! A router holds one matcher a consumer and asks them all about every message. [`Index`] does that
 //! at a cost that depends on how many of them match, hardly on how many there are.
 
+mod among;
 mod error;
 mod expr;
 mod index;
+mod key;
 mod lexer;
 mod number;
 mod parser;
 mod search;
+mod selected;
 mod show;
 mod subject;
 mod suggest;
+mod table;
 mod time;
 
 pub use error::SyntaxError;
-pub use index::{Index, Selected};
+pub use index::Index;
 pub use search::PATTERN_STEPS;
+pub use selected::Selected;
 
 use expr::Expr;
 use message::MessageRef;

@@ -165,7 +165,7 @@ impl<'t> Parser<'t> {
             _ if subject.is_text() => return Err(self.unexpected("one of == != < <= > >= =~ !~")),
             _ => return Err(self.unexpected("one of == != < <= > >=")),
         };
-        Ok(Expr::Test(Test { subject, check }))
+        Ok(Expr::Test(Test { subject, check }.into()))
     }
 
     /// The right side of a comparison.

@@ -93,6 +93,10 @@ impl Search {
         self.is_match(b"") || self.is_match(b"\x01")
     }
 
+    pub(crate) fn has_counter(&self) -> bool {
+        matches!(self.how, How::Lua(..))
+    }
+
     /// How often it took more than [`PATTERN_STEPS`].
     pub(crate) fn given_up(&self) -> u64 {
         match &self.how {

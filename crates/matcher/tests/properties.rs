@@ -1,7 +1,7 @@
 //! What holds for all expressions and messages.
 
 use matcher::{Index, Matcher, Selected};
-use message::{Batch, BatchBuilder, MessageRef, Selection, Value};
+use message::{Batch, BatchBuilder, Datum, MessageRef, Selection, Text, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -117,16 +117,19 @@ enum Content {
     Bool(bool),
 }
 
-fn batches() -> impl Strategy<Value = Batch> {
+fn drafts() -> impl Strategy<Value = Draft> {
     let content = prop_oneof![
         select(TEXTS.to_vec()).prop_map(Content::Text),
         (-2_i64..3).prop_map(Content::Integer),
         select(vec![-1.5, -0.0, 1.0, f64::NAN, 1e300]).prop_map(Content::Double),
         any::<bool>().prop_map(Content::Bool),
     ];
-    let draft = (proptest::option::of(select(TEXTS.to_vec())), proptest::option::of(5..8), vec((select(NAMES.to_vec()), content), 0..4))
-        .prop_map(|(type_, severity, fields)| Draft { type_, severity, fields });
-    vec(draft, 0..8).prop_map(|drafts| {
+    (proptest::option::of(select(TEXTS.to_vec())), proptest::option::of(5..8), vec((select(NAMES.to_vec()), content), 0..4))
+        .prop_map(|(type_, severity, fields)| Draft { type_, severity, fields })
+}
+
+fn batches() -> impl Strategy<Value = Batch> {
+    vec(drafts(), 0..8).prop_map(|drafts| {
         let mut builder = BatchBuilder::default();
         for draft in drafts {
             let mut m = builder.add();
@@ -138,6 +141,35 @@ fn batches() -> impl Strategy<Value = Batch> {
                     Content::Integer(n) => m.add_integer(name.as_bytes(), n),
                     Content::Double(n) => m.add_double(name.as_bytes(), n),
                     Content::Bool(b) => m.add_bool(name.as_bytes(), b),
+                }
+            }
+        }
+        builder.finish()
+    })
+}
+
+/// Runs of messages that share their Type and the names of their fields as those of a decoder do, longer than
+/// what is evaluated at once.
+fn long_batches() -> impl Strategy<Value = Batch> {
+    vec((drafts(), 1_usize..90), 1..6).prop_map(|runs| {
+        let mut builder = BatchBuilder::default();
+        let names = NAMES.map(|name| (name, builder.parts().1.store(name.as_bytes())));
+        for (draft, length) in runs {
+            let type_ = draft.type_.map_or(Text::NONE, |t| builder.parts().1.store(t.as_bytes()));
+            for nth in 0..length {
+                let mut m = builder.add();
+                m.set_type_text(type_);
+                draft.severity.into_iter().for_each(|s| m.set_severity(s));
+                // The first message has all fields, those behind it lack one in turn.
+                for (i, (name, content)) in draft.fields.iter().enumerate().filter(|(i, _)| nth == 0 || *i != nth % 4) {
+                    let name = names.iter().find(|(n, _)| n == name).map_or(Text::NONE, |(_, text)| *text);
+                    let datum = match content {
+                        Content::Text(t) => Datum::String(m.messages().store(t.as_bytes())),
+                        Content::Integer(n) => Datum::Integer(n + (nth * i) as i64 % 2),
+                        Content::Double(n) => Datum::Double(*n),
+                        Content::Bool(b) => Datum::Bool(*b),
+                    };
+                    m.add(name, datum);
                 }
             }
         }
@@ -191,6 +223,15 @@ proptest! {
                 prop_assert_eq!(found, one_by_one(consumers, batch));
             }
         }
+    }
+
+    #[test]
+    fn long_batches_are_selected_as_message_by_message(consumers in vec((0_usize..6, trees()), 1..8), batch in long_batches()) {
+        let index = Index::new(consumers.iter().map(|(c, tree)| (*c, Matcher::parse(&tree.text()).unwrap())).collect());
+        let mut out = Selected::default();
+        index.select(&batch, &mut out);
+        let found: BTreeMap<usize, Vec<usize>> = out.selections().map(|(c, s)| (c, s.iter().collect())).collect();
+        prop_assert_eq!(found, one_by_one(&consumers, &batch));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use message::{Datum, Messages, Text};
 
 use crate::AggregateOptions;
-use crate::aggregate::{Aggregator, Tally};
-use crate::key::{is_reserved, parts, tags};
+use crate::aggregate::{Aggregator, COUNTER, GAUGE, SET, TIMER, Tally};
+use crate::key::{is_reserved, tags};
 use crate::timer::whole;
 
 /// A flush under way. It is written in portions, so that a large one need not be held in memory
@@ -31,7 +31,7 @@ enum Stage {
 
 /// What stands before and behind the names of each kind, dots included.
 #[derive(Clone, Debug)]
-pub(crate) struct Names {
+pub(crate) struct Titles {
     counter: String,
     /// Before and behind the name of a counter's rate and count.
     rate: String,
@@ -44,12 +44,12 @@ pub(crate) struct Names {
     suffix: String,
 }
 
-impl Names {
-    pub fn new(o: &AggregateOptions) -> Names {
+impl Titles {
+    pub fn new(o: &AggregateOptions) -> Titles {
         let dotted = |parts: &[&str]| parts.iter().filter(|p| !p.is_empty()).map(|p| format!("{p}.")).collect::<String>();
         let suffix = if o.global_suffix.is_empty() { String::new() } else { format!(".{}", o.global_suffix) };
         if o.legacy_namespace {
-            return Names {
+            return Titles {
                 counter: "stats.".into(),
                 rate: String::new(),
                 count: ("stats_counts.".into(), String::new()),
@@ -64,7 +64,7 @@ impl Names {
         let global = &o.global_prefix[..];
         let counter = dotted(&[global, &o.counter_prefix]);
         let own = dotted(&[global, &o.statsd_prefix]);
-        Names {
+        Titles {
             rate: ".rate".into(),
             count: (counter.clone(), ".count".into()),
             counter,
@@ -87,7 +87,7 @@ impl<'a> Flush<'a> {
     /// when the flush is complete.
     pub fn write(&mut self, out: &mut Messages, limit: usize) -> bool {
         let end = out.len() + limit.max(1);
-        let mut writer = Writer::new(out, self.now, &self.aggregator.names.suffix);
+        let mut writer = Writer::new(out, self.now, &self.aggregator.titles.suffix);
         while self.stage != Stage::Done && writer.out.len() < end {
             let (left, next) = match self.stage {
                 Stage::Counters => (self.aggregator.counters.len(), Stage::Timers),
@@ -119,34 +119,28 @@ impl<'a> Flush<'a> {
 
 /// Writes one series of a stage, and empties it.
 fn one(a: &mut Aggregator, stage: Stage, at: usize, now: i64, written: &mut i64, writer: &mut Writer<'_>) {
-    let names = &a.names;
+    let titles = &a.titles;
     *written += 1;
     match stage {
         Stage::Counters => {
-            let Some((key, count)) = a.counters.get_index_mut(at) else { return };
-            let count = std::mem::take(count);
-            writer.counter(key, count, a.options.interval, names);
+            let count = std::mem::take(&mut a.counters[at]);
+            writer.counter(a.names[COUNTER].parts(at), count, a.options.interval, titles);
         }
         Stage::Timers => {
-            let Some((key, timer)) = a.timers.get_index_mut(at) else { return };
-            let (name, _) = parts(key);
-            let histogram = a.options.histograms.iter().find(|h| contains(name, h.part.as_bytes()));
-            let series = writer.series("timer", key);
+            let (key, timer) = (a.names[TIMER].parts(at), &mut a.timers[at]);
+            let histogram = a.options.histograms.iter().find(|h| contains(key.0, h.part.as_bytes()));
+            let series = writer.series("timer", key.1);
             timer.report(&a.percentiles, histogram, a.options.interval, &mut a.sums, &mut |statistic, label, value| {
-                writer.metric(&series, [names.timer.as_bytes(), name, b".", statistic.as_bytes(), label.as_bytes()], value);
+                writer.metric(&series, [titles.timer.as_bytes(), key.0, b".", statistic.as_bytes(), label.as_bytes()], value);
             });
             a.kept -= timer.values.len();
             timer.reset();
         }
-        Stage::Gauges => {
-            let Some((key, gauge)) = a.gauges.get_index(at) else { return };
-            writer.single("gauge", &names.gauge, key, "", Datum::Double(gauge.value));
-        }
+        Stage::Gauges => writer.single("gauge", &titles.gauge, a.names[GAUGE].parts(at), "", Datum::Double(a.gauges[at].value)),
         Stage::Sets => {
-            let Some((key, set)) = a.sets.get_index_mut(at) else { return };
-            writer.single("set", &names.set, key, ".count", Datum::Integer(set.len() as i64));
+            let set = std::mem::take(&mut a.sets[at]);
+            writer.single("set", &titles.set, a.names[SET].parts(at), ".count", Datum::Integer(set.len() as i64));
             a.kept -= set.iter().map(|m| crate::aggregate::cost(m)).sum::<usize>();
-            *set = Default::default();
         }
         Stage::Own | Stage::Done => own(a, now, *written - 1, writer),
     }
@@ -157,17 +151,18 @@ fn own(a: &mut Aggregator, now: i64, mut written: i64, writer: &mut Writer<'_>) 
     let prefix = Some(&a.options.statsd_prefix[..]).filter(|p| !p.is_empty()).map(|p| format!("{p}.")).unwrap_or_default();
     let Tally { packets, metrics, bad_lines } = std::mem::take(&mut a.tally);
     for (name, n) in [("bad_lines_seen", bad_lines), ("packets_received", packets), ("metrics_received", metrics)] {
-        writer.counter(format!("{prefix}{name}").as_bytes(), n as f64, a.options.interval, &a.names);
+        writer.counter((format!("{prefix}{name}").as_bytes(), b""), n as f64, a.options.interval, &a.titles);
         written += 1;
     }
+    let mut gauge = |before: &str, name: &str, value| writer.single("gauge", before, (name.as_bytes(), b""), "", value);
     if let Some(last) = a.flushed {
         let lag = now.saturating_sub(last) as f64 / 1e9 - a.options.interval;
-        writer.single("gauge", &a.names.gauge, format!("{prefix}timestamp_lag").as_bytes(), "", Datum::Double(lag));
+        gauge(&a.titles.gauge, &format!("{prefix}timestamp_lag"), Datum::Double(lag));
         written += 1;
     }
-    writer.single("gauge", &a.names.num_stats, b"numStats", "", Datum::Integer(written));
+    gauge(&a.titles.num_stats, "numStats", Datum::Integer(written));
     if let Some(took) = a.processing {
-        writer.single("gauge", &a.names.own, b"processing_time", "", Datum::Double(took.as_secs_f64() * 1e3));
+        gauge(&a.titles.own, "processing_time", Datum::Double(took.as_secs_f64() * 1e3));
     }
 }
 
@@ -176,20 +171,31 @@ impl Aggregator {
     fn forget_idle(&mut self, now: i64) {
         self.flushed = Some(now);
         let o = &self.options;
-        if o.delete_counters {
-            self.counters.clear();
-        }
-        if o.delete_timers {
-            self.timers.clear();
-        }
-        if o.delete_sets {
-            self.sets.clear();
+        for (delete, kind) in [(o.delete_counters, COUNTER), (o.delete_timers, TIMER), (o.delete_sets, SET)] {
+            if delete {
+                self.names[kind].clear();
+                match kind {
+                    COUNTER => self.counters.clear(),
+                    TIMER => self.timers.clear(),
+                    _ => self.sets.clear(),
+                }
+            }
         }
         if o.delete_gauges {
-            self.gauges.retain(|_, gauge| {
-                gauge.ttl = gauge.ttl.saturating_sub(1);
-                gauge.ttl > 0
-            });
+            self.gauges.iter_mut().for_each(|gauge| gauge.ttl = gauge.ttl.saturating_sub(1));
+            if self.gauges.iter().any(|gauge| gauge.ttl == 0) {
+                self.forget_gauges();
+            }
+        }
+    }
+
+    /// Numbers the gauges that live anew.
+    fn forget_gauges(&mut self) {
+        let (names, gauges) = (std::mem::take(&mut self.names[GAUGE]), std::mem::take(&mut self.gauges));
+        for (at, gauge) in gauges.into_iter().enumerate().filter(|(_, gauge)| gauge.ttl > 0) {
+            if self.names[GAUGE].restore(&self.keyed, names.parts(at)).is_some() {
+                self.gauges.push(gauge);
+            }
         }
     }
 }
@@ -219,9 +225,9 @@ impl<'a> Writer<'a> {
         Writer { out, now, suffix: suffix.to_string(), type_, name, value, kind, unvalued }
     }
 
-    fn series(&mut self, kind: &str, key: &[u8]) -> SeriesTexts {
+    fn series(&mut self, kind: &str, list: &[u8]) -> SeriesTexts {
         let mut series = SeriesTexts { kind: self.out.store(kind.as_bytes()), tags: Vec::new() };
-        for (name, value) in tags(parts(key).1) {
+        for (name, value) in tags(list) {
             let before: &[u8] = if is_reserved(name) { b"tag_" } else { b"" };
             let name = self.out.store_with(|arena| [before, name].iter().for_each(|part| arena.extend_from_slice(part)));
             let value = value.map_or(self.unvalued, |value| self.out.store(value));
@@ -245,15 +251,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn single(&mut self, kind: &str, before: &str, key: &[u8], behind: &str, value: Datum) {
-        let series = self.series(kind, key);
-        self.metric(&series, [before.as_bytes(), parts(key).0, behind.as_bytes()], value);
+    fn single(&mut self, kind: &str, before: &str, (name, tags): (&[u8], &[u8]), behind: &str, value: Datum) {
+        let series = self.series(kind, tags);
+        self.metric(&series, [before.as_bytes(), name, behind.as_bytes()], value);
     }
 
-    fn counter(&mut self, key: &[u8], count: f64, interval: f64, names: &Names) {
-        let (series, name) = (self.series("counter", key), parts(key).0);
-        self.metric(&series, [names.counter.as_bytes(), name, names.rate.as_bytes()], Datum::Double(count / interval));
-        self.metric(&series, [names.count.0.as_bytes(), name, names.count.1.as_bytes()], whole(count));
+    fn counter(&mut self, (name, tags): (&[u8], &[u8]), count: f64, interval: f64, titles: &Titles) {
+        let series = self.series("counter", tags);
+        self.metric(&series, [titles.counter.as_bytes(), name, titles.rate.as_bytes()], Datum::Double(count / interval));
+        self.metric(&series, [titles.count.0.as_bytes(), name, titles.count.1.as_bytes()], whole(count));
     }
 }
 

@@ -4,11 +4,8 @@ use crate::Refused;
 /// with `tag_` before it.
 pub const RESERVED_FIELDS: [&str; 4] = ["name", "value", "kind", "rate"];
 
-/// Between name and tags in a series' key. A cleaned name has none.
-const SEPARATOR: u8 = b'\n';
-
 /// Most bytes of name and tags: with the number of series it bounds what keys may take.
-const MAX_KEY: usize = 2048;
+pub const MAX_KEY: usize = 2048;
 const MAX_TAGS: usize = 64;
 
 /// Bytes that stay in a name: `[a-zA-Z0-9_.;=-]`.
@@ -22,16 +19,16 @@ const CLEAN: [bool; 256] = {
     clean
 };
 
-/// The key of a series: the name as Etsy cleans it, then the tags in order without repetition.
-/// Built in `scratch` unless the name can be taken as it is.
-pub fn key<'k>(name: &'k [u8], tags: &'k [u8], scratch: &'k mut Vec<u8>) -> Result<&'k [u8], Refused> {
+/// Name and tags as a series' key has them: the name as Etsy cleans it, the tags in order without
+/// repetition. Built in `scratch` unless both can be taken as they are.
+pub fn canonical<'k>(name: &'k [u8], tags: &'k [u8], scratch: &'k mut Vec<u8>) -> Result<(&'k [u8], &'k [u8]), Refused> {
     if name.len() + tags.len() > MAX_KEY {
         return Err(Refused::TooLong);
     }
     // Without a branch at each byte: names are clean as a rule.
     let is_clean = name.iter().fold(true, |clean, b| clean & CLEAN[usize::from(*b)]);
     if tags.is_empty() && is_clean {
-        return Ok(name);
+        return Ok((name, tags));
     }
     scratch.clear();
     if is_clean {
@@ -39,16 +36,9 @@ pub fn key<'k>(name: &'k [u8], tags: &'k [u8], scratch: &'k mut Vec<u8>) -> Resu
     } else {
         clean(name, scratch);
     }
+    let end = scratch.len();
     add_tags(tags, scratch)?;
-    Ok(scratch)
-}
-
-/// Name and tags of a key.
-pub fn parts(key: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memchr(SEPARATOR, key) {
-        Some(at) => (&key[..at], &key[at + 1..]),
-        None => (key, b""),
-    }
+    Ok(scratch.split_at(end))
 }
 
 /// The tags of a sample or key, name and value; a tag without `:` has no value. Empty ones are
@@ -114,7 +104,9 @@ fn add_tags(tags: &[u8], into: &mut Vec<u8>) -> Result<(), Refused> {
 
 /// Appends a tag to those from `start` on.
 fn push(tag: &[u8], start: usize, into: &mut Vec<u8>) {
-    into.push(if into.len() == start { SEPARATOR } else { b',' });
+    if into.len() > start {
+        into.push(b',');
+    }
     into.extend_from_slice(tag);
 }
 
@@ -124,7 +116,10 @@ mod tests {
 
     fn made(name: &str, tags: &str) -> String {
         let mut scratch = Vec::new();
-        String::from_utf8_lossy(key(name.as_bytes(), tags.as_bytes(), &mut scratch).unwrap()).into_owned()
+        let (name, tags) = canonical(name.as_bytes(), tags.as_bytes(), &mut scratch).unwrap();
+        let made = [name, tags].map(|part| String::from_utf8_lossy(part).into_owned());
+        assert_eq!(canonical(made[0].as_bytes(), made[1].as_bytes(), &mut Vec::new()), Ok((made[0].as_bytes(), made[1].as_bytes())));
+        made.join("\n").trim_end().to_string()
     }
 
     #[test]
@@ -139,14 +134,13 @@ mod tests {
         assert_eq!(made("x", "b:2,a:1"), "x\na:1,b:2");
         assert_eq!(made("x", "a:1, b:2,,a:1"), made("x", "b:2,a:1"));
         assert_eq!(made("x", ","), "x");
-        assert_eq!(parts(b"x\na:1,b:2"), (&b"x"[..], &b"a:1,b:2"[..]));
     }
 
     #[test]
     fn keys_are_bounded() {
         let mut scratch = Vec::new();
-        assert_eq!(key(&[b'a'; MAX_KEY + 1], b"", &mut scratch), Err(Refused::TooLong));
+        assert_eq!(canonical(&[b'a'; MAX_KEY + 1], b"", &mut scratch), Err(Refused::TooLong));
         let many: Vec<u8> = (0..=MAX_TAGS).flat_map(|i| format!("t{i},").into_bytes()).collect();
-        assert_eq!(key(b"a", &many, &mut scratch), Err(Refused::TooLong));
+        assert_eq!(canonical(b"a", &many, &mut scratch), Err(Refused::TooLong));
     }
 }

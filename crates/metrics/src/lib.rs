@@ -20,7 +20,10 @@
 
 mod aggregate;
 mod flush;
+mod hash;
+mod index;
 mod key;
+mod names;
 mod number;
 mod settings;
 mod state;

@@ -20,28 +20,39 @@ pub fn number(text: &[u8]) -> Option<f64> {
 
 const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
-/// Up to 15 digits with or without a point. Digits and power of ten are exact doubles, so that one
-/// division rounds correctly (Clinger's fast path).
 fn short_decimal(text: &[u8]) -> Option<f64> {
-    if text.len() > 16 {
-        return None;
+    leading_decimal(text).filter(|(_, length)| *length == text.len()).map(|(value, _)| value)
+}
+
+/// The number that a text begins with, and its length: up to 15 digits with or without a point.
+/// Digits and power of ten are exact doubles, so that one division rounds correctly (Clinger's fast
+/// path).
+#[inline]
+pub fn leading_decimal(text: &[u8]) -> Option<(f64, usize)> {
+    let (whole, digits) = leading_digits(text, 0)?;
+    if text.get(digits) != Some(&b'.') {
+        return (digits > 0).then_some((whole as f64, digits));
     }
-    let (mut value, mut digits, mut point) = (0u64, 0, None);
-    for &byte in text {
-        match byte {
-            b'0'..=b'9' => {
-                value = value * 10 + u64::from(byte - b'0');
-                digits += 1;
-            }
-            b'.' if point.is_none() => point = Some(digits),
-            _ => return None,
+    let (value, length) = leading_digits(&text[digits + 1..], whole)?;
+    let all = digits + length;
+    (1..=15).contains(&all).then(|| (value as f64 / POWERS[length], all + 1))
+}
+
+/// The digits that a text begins with, at most 15, behind those of `value`; and how many.
+#[inline]
+fn leading_digits(text: &[u8], mut value: u64) -> Option<(u64, usize)> {
+    for (n, &byte) in text.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Some((value, n));
         }
+        if n == 15 {
+            return None;
+        }
+        // Thirty digits would not fit, but more than fifteen are not used.
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
     }
-    match (digits, point) {
-        (0 | 16.., _) => None,
-        (_, None) => Some(value as f64),
-        (_, Some(point)) => Some(value as f64 / POWERS[digits - point]),
-    }
+    Some((value, text.len()))
 }
 
 fn long_decimal(text: &[u8]) -> Option<f64> {

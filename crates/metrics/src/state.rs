@@ -1,10 +1,13 @@
 //! An aggregator's state as bytes: a version, then for each kind of series their number and each
 //! one's key and contents. Numbers are little-endian, lengths 32 bits.
 
-use std::collections::HashSet;
-
-use crate::aggregate::{Aggregator, Gauge, Series, cost};
+use crate::aggregate::{Aggregator, COUNTER, GAUGE, Gauge, Members, SET, TIMER, cost};
+use crate::hash::Keyed;
+use crate::names::Names;
 use crate::timer::Timer;
+
+/// Between name and tags of a key; a clean name has none.
+const SEPARATOR: u8 = b'\n';
 
 const VERSION: &[u8] = b"nilometer.statsd 1\n";
 
@@ -12,17 +15,17 @@ impl Aggregator {
     /// Everything a successor needs to go on as if nothing had happened.
     pub fn save(&self) -> Vec<u8> {
         let mut into = VERSION.to_vec();
-        write(&mut into, &self.counters, |into, sum| put(into, sum.to_le_bytes()));
-        write(&mut into, &self.gauges, |into, gauge| {
+        write(&mut into, &self.names[COUNTER], &self.counters, |into, sum| put(into, sum.to_le_bytes()));
+        write(&mut into, &self.names[GAUGE], &self.gauges, |into, gauge| {
             put(into, gauge.value.to_le_bytes());
             put(into, gauge.ttl.to_le_bytes());
         });
-        write(&mut into, &self.timers, |into, timer| {
+        write(&mut into, &self.names[TIMER], &self.timers, |into, timer| {
             put(into, timer.count.to_le_bytes());
             length(into, timer.values.len());
             timer.values.iter().for_each(|v| put(into, v.to_le_bytes()));
         });
-        write(&mut into, &self.sets, |into, set| {
+        write(&mut into, &self.names[SET], &self.sets, |into, set| {
             length(into, set.len());
             set.iter().for_each(|member| text(into, member));
         });
@@ -51,10 +54,13 @@ impl Aggregator {
         let max_values = self.options.max_values;
         let kept = &mut self.kept;
         let mut room = self.options.max_series;
-        self.counters = read(from, &mut room, |from| Some(f64::from_le_bytes(take(from)?)))?;
-        self.gauges =
-            read(from, &mut room, |from| Some(Gauge { value: f64::from_le_bytes(take(from)?), ttl: u32::from_le_bytes(take(from)?) }))?;
-        self.timers = read(from, &mut room, |from| {
+        let [counters, gauges, timers, sets] = &mut self.names;
+        let keyed = &self.keyed;
+        self.counters = read(from, keyed, counters, &mut room, |from| Some(f64::from_le_bytes(take(from)?)))?;
+        self.gauges = read(from, keyed, gauges, &mut room, |from| {
+            Some(Gauge { value: f64::from_le_bytes(take(from)?), ttl: u32::from_le_bytes(take(from)?) })
+        })?;
+        self.timers = read(from, keyed, timers, &mut room, |from| {
             let mut timer = Timer { count: f64::from_le_bytes(take(from)?), values: Vec::new() };
             for _ in 0..take_length(from)? {
                 let value = f64::from_le_bytes(take(from)?);
@@ -65,8 +71,8 @@ impl Aggregator {
             }
             Some(timer)
         })?;
-        self.sets = read(from, &mut room, |from| {
-            let mut set = HashSet::new();
+        self.sets = read(from, keyed, sets, &mut room, |from| {
+            let mut set = Members::default();
             for _ in 0..take_length(from)? {
                 let member = take_text(from)?;
                 if *kept + cost(member) <= max_values && set.insert(member.into()) {
@@ -96,10 +102,16 @@ fn text(into: &mut Vec<u8>, bytes: &[u8]) {
     into.extend_from_slice(bytes);
 }
 
-fn write<T>(into: &mut Vec<u8>, series: &Series<T>, each: impl Fn(&mut Vec<u8>, &T)) {
+fn write<T>(into: &mut Vec<u8>, names: &Names, series: &[T], each: impl Fn(&mut Vec<u8>, &T)) {
     length(into, series.len());
-    for (key, one) in series {
-        text(into, key);
+    for (at, one) in series.iter().enumerate() {
+        let (name, tags) = names.parts(at);
+        length(into, name.len() + usize::from(!tags.is_empty()) + tags.len());
+        into.extend_from_slice(name);
+        if !tags.is_empty() {
+            into.push(SEPARATOR);
+            into.extend_from_slice(tags);
+        }
         each(into, one);
     }
 }
@@ -122,14 +134,25 @@ fn take_text<'s>(from: &mut &'s [u8]) -> Option<&'s [u8]> {
 }
 
 /// Reads a kind's series; `room` is how many more there may be, of all kinds.
-fn read<T>(from: &mut &[u8], room: &mut usize, mut each: impl FnMut(&mut &[u8]) -> Option<T>) -> Option<Series<T>> {
-    let mut series = Series::default();
+fn read<T>(
+    from: &mut &[u8],
+    keyed: &Keyed,
+    names: &mut Names,
+    room: &mut usize,
+    mut each: impl FnMut(&mut &[u8]) -> Option<T>,
+) -> Option<Vec<T>> {
+    let mut series = Vec::new();
     for _ in 0..take_length(from)? {
         let key = take_text(from)?;
         let one = each(from)?;
         if *room > 0 {
             *room -= 1;
-            series.insert(key.into(), one);
+            let (name, tags) = match memchr::memchr(SEPARATOR, key) {
+                Some(at) => (&key[..at], &key[at + 1..]),
+                None => (key, &b""[..]),
+            };
+            names.restore(keyed, (name, tags))?;
+            series.push(one);
         }
     }
     Some(series)

@@ -16,7 +16,7 @@ use std::fmt;
 
 use memchr::{memchr, memchr_iter, memchr2};
 
-use crate::number::number;
+use crate::number::{leading_decimal, number};
 
 /// What the letters of a type mean.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -83,25 +83,76 @@ impl fmt::Display for Malformed {
 /// The lines of a packet that are not empty.
 pub fn lines(packet: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = packet;
-    std::iter::from_fn(move || {
-        loop {
-            if rest.is_empty() {
-                return None;
+    std::iter::from_fn(move || next_line(&mut rest))
+}
+
+/// Takes the next line that is not empty.
+fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    while !rest.is_empty() {
+        let line = match memchr(b'\n', rest) {
+            Some(end) => {
+                let (line, tail) = rest.split_at(end);
+                *rest = &tail[1..];
+                line
             }
-            let line = match memchr(b'\n', rest) {
-                Some(end) => {
-                    let (line, tail) = rest.split_at(end);
-                    rest = &tail[1..];
-                    line
-                }
-                None => std::mem::take(&mut rest),
-            };
-            let line = line.trim_ascii_end();
-            if !line.is_empty() {
-                return Some(line);
-            }
+            None => std::mem::take(rest),
+        };
+        let line = line.trim_ascii_end();
+        if !line.is_empty() {
+            return Some(line);
         }
-    })
+    }
+    None
+}
+
+/// Reads a packet and hands over each sample, or why there is none, with its line. Returns the number
+/// of lines that are not empty.
+pub fn samples<'a>(packet: &'a [u8], dialect: Dialect, each: &mut impl FnMut(&'a [u8], Result<Sample<'a>, Malformed>)) -> u64 {
+    let (mut rest, mut n) = (packet, 0);
+    loop {
+        while let Some((sample, length, next)) = plain(rest, dialect) {
+            n += 1;
+            each(&rest[..length], Ok(sample));
+            rest = rest.get(next..).unwrap_or_default();
+        }
+        let Some(line) = next_line(&mut rest) else { return n };
+        n += 1;
+        parse(line, dialect, &mut |sample| each(line, sample));
+    }
+}
+
+/// The first line when it has the usual shape, `name:1|c`, `name:1|ms|@0.1`, `name:1|g|#tags`: what
+/// [`parse`] makes of it, in one pass over the bytes. Also its length and where the next one begins.
+#[inline]
+fn plain(packet: &[u8], dialect: Dialect) -> Option<(Sample<'_>, usize, usize)> {
+    let colon = memchr2(b':', b'\n', packet)?;
+    if colon == 0 || packet[colon] != b':' || packet[0] == b'_' {
+        return None;
+    }
+    let (value, length) = leading_decimal(&packet[colon + 1..])?;
+    let mut at = colon + 1 + length;
+    let (measure, length) = match &packet[at..] {
+        [b'|', b'c', ..] => (Measure::Counter(value), 2),
+        [b'|', b'g', ..] => (Measure::Gauge(value), 2),
+        [b'|', b'm', b's', ..] => (Measure::Timer(value), 3),
+        [b'|', b'h' | b'd', ..] if dialect == Dialect::DogStatsd => (Measure::Timer(value), 2),
+        _ => return None,
+    };
+    at += length;
+    let mut rate = 1.0;
+    if let Some(field) = packet[at..].strip_prefix(b"|@") {
+        let (value, length) = leading_decimal(field).filter(|(value, _)| *value > 0.0)?;
+        rate = value;
+        at += 2 + length;
+    }
+    let mut tags = &b""[..];
+    if let Some(field) = packet[at..].strip_prefix(b"|#") {
+        tags = &field[..memchr2(b'|', b'\n', field).unwrap_or(field.len())];
+        at += 2 + tags.len();
+        tags = tags.trim_ascii_end();
+    }
+    // Anything more is not the usual.
+    matches!(packet.get(at), None | Some(b'\n')).then(|| (Sample { name: &packet[..colon], measure, rate, tags }, at, at + 1))
 }
 
 /// Reads one line and hands over its samples in order. A value that is refused does not keep the
@@ -257,5 +308,68 @@ fn measure(value: &[u8], kind: Kind) -> Result<Measure<'_>, &'static str> {
         Kind::Gauge if matches!(value.first(), Some(b'+' | b'-')) => Ok(Measure::GaugeDelta(n)),
         Kind::Gauge => Ok(Measure::Gauge(n)),
         _ => Ok(Measure::Counter(n)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn piece() -> impl Strategy<Value = String> {
+        let pieces = [
+            "a",
+            "name.x",
+            "_",
+            "_e{",
+            ":",
+            ":",
+            "|",
+            "|c",
+            "|c",
+            "|g",
+            "|ms",
+            "|h",
+            "|s",
+            "|@0.1",
+            "|@",
+            "|@1e1",
+            "|#t:v,u",
+            "|#",
+            "|c:x",
+            "|T1",
+            "1",
+            "12.5",
+            ".",
+            "-3",
+            "+",
+            "0x1f",
+            "1234567890123456",
+            "\n",
+            "\n",
+            "\r",
+            " ",
+            ",",
+        ];
+        prop::sample::select(pieces.map(String::from).to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn the_usual_shapes_are_read_as_every_line_is(pieces in prop::collection::vec(piece(), 0..40), dogstatsd in any::<bool>()) {
+            let packet = pieces.concat();
+            let dialect = if dogstatsd { Dialect::DogStatsd } else { Dialect::Etsy };
+            let (mut quick, mut slow) = (Vec::new(), Vec::new());
+            let n = samples(packet.as_bytes(), dialect, &mut |line, sample| quick.push((line.trim_ascii_end(), sample)));
+            lines(packet.as_bytes()).for_each(|line| parse(line, dialect, &mut |sample| slow.push((line, sample))));
+            prop_assert_eq!(quick, slow);
+            prop_assert_eq!(n, lines(packet.as_bytes()).count() as u64);
+        }
+
+        #[test]
+        fn usual_lines_take_the_quick_way(value in "[0-9]{1,6}(\\.[0-9]{1,3})?", kind in "c|g|ms", rest in "(\\|@0\\.5)?(\\|#a:b,c)?") {
+            let line = format!("name:{value}|{kind}{rest}");
+            prop_assert_eq!(plain(line.as_bytes(), Dialect::Etsy).map(|(_, length, _)| length), Some(line.len()));
+        }
     }
 }

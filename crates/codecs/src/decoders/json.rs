@@ -10,6 +10,7 @@ use plugin::{BuildCx, DecodeCx, Decoder, Example, Kind, Record, Reject, Stabilit
 
 use super::headers::{HeaderMap, header_options};
 use crate::json::{Number, Reader, Str, Wrong, unescape};
+use crate::labels::Labels;
 
 pub const KIND: Kind = Kind::decoder("json", Stability::Stable, build)
     .summary("Reads JSON objects.")
@@ -42,6 +43,7 @@ fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Decoder>, Problem> {
         max_fields: within("max_fields", 1..=1_000_000)?,
         path: Vec::new(),
         names_left: 0,
+        labels: Labels::default(),
         unescaped: Vec::new(),
         values: Vec::new(),
     }))
@@ -61,6 +63,7 @@ struct Json {
     path: Vec<u8>,
     /// Bytes that joined names may still take in this record.
     names_left: usize,
+    labels: Labels,
     /// Memory for one string and for the values of one array.
     unescaped: Vec<u8>,
     values: Vec<Datum>,
@@ -70,6 +73,7 @@ impl Decoder for Json {
     fn decode(&mut self, record: Record<'_>, out: &mut Messages, _: &DecodeCx) -> Result<(), Reject> {
         self.headers.begin();
         self.path.clear();
+        self.labels.begin(out);
         self.names_left = MIN_NAMES + NAMES_PER_BYTE * record.bytes().len();
         let mut reader = Reader::new(record.bytes());
         let mut m = out.add();
@@ -169,8 +173,13 @@ impl<'b> Walk<'b, '_> {
                 if self.json.headers.take(&mut self.m, name_bytes, value, text) {
                     return Ok(());
                 }
-                let name = self.name(name)?;
-                self.m.add(name, value);
+                match self.json.labels.learnt(name_bytes, self.m.messages()) {
+                    Some(label) if self.m.field_count() < self.json.max_fields => self.m.add_labelled(label, value),
+                    _ => {
+                        let name = self.name(name)?;
+                        self.m.add(name, value);
+                    }
+                }
                 Ok(())
             }
         }

@@ -13,15 +13,19 @@ mod nginx;
 mod presets;
 mod scan;
 
-use memchr::{memchr, memrchr};
-use message::{Datum, MessageMut, Messages, Text};
+use std::ops::Range;
+
+use memchr::memrchr;
+use message::{Datum, Label, MessageMut, Messages, Text};
 use options::{Opt, Options, Problem};
 use plugin::{BuildCx, DecodeCx, Decoder, Example, Kind, Record, Reject, Stability};
 
 use crate::constants::Constants;
-use crate::number::{double, integer};
-use crate::time::{Layout, Recent};
-use format::{FormatError, ValueKind};
+use crate::labels::Labels;
+use crate::lanes::{Needle, Prefix};
+use crate::number::{double, integer_within};
+use crate::time::Layout;
+use format::{FormatError, ValueKind, Var};
 use scan::{End, Scanner};
 
 pub use presets::{APACHE, APACHE_COMMON, NGINX, NGINX_MSEC};
@@ -60,44 +64,50 @@ const EXCERPT: usize = 80;
 struct LogFormat {
     lead: Box<[u8]>,
     steps: Vec<Step>,
+    labels: Labels,
+    /// The Type alone.
     constants: Constants,
-    common: Common,
+    request: RequestParts,
     keep_payload: bool,
-    recent: Recent,
+    moment: Moment,
 }
 
 /// A value and where it ends.
 #[derive(Debug)]
 struct Step {
     field: Box<str>,
-    /// The field's name as a constant.
-    name: usize,
     read: Read,
     end: End,
+    /// Bytes of the literal behind it.
+    skip: usize,
 }
 
-/// How a value is read; numbers are constants with the representation.
+/// How a value is read, with the labels of the fields it may become.
 #[derive(Debug)]
 enum Read {
-    Text,
-    Address,
+    Text(usize),
+    /// With the representations for the two versions and, for the name of a host or a socket, without.
+    Address {
+        v4: usize,
+        v6: usize,
+        other: usize,
+    },
     Integer(usize),
     Double(usize),
-    MaybeInteger(usize),
-    MaybeDouble(usize),
+    MaybeInteger {
+        number: usize,
+        text: usize,
+    },
+    MaybeDouble {
+        number: usize,
+        text: usize,
+    },
     Time(Layout),
-    Request,
+    Request(usize),
 }
 
-/// Constants that do not belong to one value.
-#[derive(Debug)]
-struct Common {
-    type_: usize,
-    ipv4: usize,
-    ipv6: usize,
-    /// Names of the request's parts; none of a part that the format has by itself.
-    request: Option<[Option<usize>; 3]>,
-}
+/// Labels of the parts of a request; none of a part that the format has by itself or if it is not split.
+type RequestParts = Option<[Option<usize>; 3]>;
 
 impl LogFormat {
     fn new(o: &Options) -> Result<LogFormat, Problem> {
@@ -114,22 +124,25 @@ impl LogFormat {
         let mut scanner = Scanner::new(pieces).map_err(problem)?;
         only_one_time(&mut scanner);
 
+        let mut labels = Labels::default();
+        let parts = ["request_method", "request_uri", "server_protocol"]
+            .map(|part| (!scanner.steps.iter().any(|(var, _)| var.name == part)).then(|| labels.add(part, "")));
         let mut constants = Constants::new();
         let default_type = if nginx { "nginx.access" } else { "apache.access" };
-        let parts = ["request_method", "request_uri", "server_protocol"]
-            .map(|part| (!scanner.steps.iter().any(|(var, _)| var.name == part)).then(|| constants.add(part.as_bytes())));
-        let common = Common {
-            type_: constants.add(o.get_str("message_type").unwrap_or(default_type).as_bytes()),
-            ipv4: constants.add(b"ipv4"),
-            ipv6: constants.add(b"ipv6"),
-            request: o.bool("split_request").then_some(parts),
+        constants.add(o.get_str("message_type").unwrap_or(default_type).as_bytes());
+        let step = |(var, end): (Var, End)| {
+            let read = Read::new(&var.name, var.value, &mut labels);
+            Step { field: var.name.into(), read, skip: end.literal().len(), end }
         };
-        let mut steps = Vec::new();
-        for (var, end) in scanner.steps {
-            let name = constants.add(var.name.as_bytes());
-            steps.push(Step { field: var.name.into(), name, read: Read::new(var.value, &mut constants), end });
-        }
-        Ok(LogFormat { lead: scanner.lead, steps, constants, common, keep_payload: o.bool("keep_payload"), recent: Recent::default() })
+        Ok(LogFormat {
+            lead: scanner.lead,
+            steps: scanner.steps.into_iter().map(step).collect(),
+            labels,
+            constants,
+            request: o.bool("split_request").then_some(parts),
+            keep_payload: o.bool("keep_payload"),
+            moment: Moment::default(),
+        })
     }
 }
 
@@ -146,17 +159,17 @@ fn only_one_time(scanner: &mut Scanner) {
 }
 
 impl Read {
-    fn new(value: ValueKind, constants: &mut Constants) -> Read {
-        let mut unit = |name: &str| constants.add(name.as_bytes());
+    fn new(name: &str, value: ValueKind, labels: &mut Labels) -> Read {
+        let mut label = |representation: &str| labels.add(name, representation);
         match value {
-            ValueKind::Text | ValueKind::List => Read::Text,
-            ValueKind::Address => Read::Address,
-            ValueKind::Integer(name) => Read::Integer(unit(name)),
-            ValueKind::Seconds => Read::Double(unit("s")),
-            ValueKind::MaybeInteger(name) => Read::MaybeInteger(unit(name)),
-            ValueKind::MaybeDouble(name) => Read::MaybeDouble(unit(name)),
+            ValueKind::Text | ValueKind::List => Read::Text(label("")),
+            ValueKind::Address => Read::Address { v4: label("ipv4"), v6: label("ipv6"), other: label("") },
+            ValueKind::Integer(unit) => Read::Integer(label(unit)),
+            ValueKind::Seconds => Read::Double(label("s")),
+            ValueKind::MaybeInteger(unit) => Read::MaybeInteger { number: label(unit), text: label("") },
+            ValueKind::MaybeDouble(unit) => Read::MaybeDouble { number: label(unit), text: label("") },
             ValueKind::Time(layout) => Read::Time(layout),
-            ValueKind::Request => Read::Request,
+            ValueKind::Request => Read::Request(label("")),
         }
     }
 
@@ -174,111 +187,177 @@ impl Decoder for LogFormat {
         let line = record.bytes();
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let texts = self.constants.texts(out);
-        let Some(mut rest) = line.strip_prefix(&*self.lead) else { return Err(misfit(line, 0, &literal(&self.lead))) };
-        let mut writer = Writer { texts, common: &self.common, record, message: out.add() };
-        writer.message.set_type_text(texts[self.common.type_]);
+        if !line.starts_with(&self.lead) {
+            return Err(misfit(line, 0, &literal(&self.lead)));
+        }
+        let type_ = self.constants.texts(out)[0];
+        let labels = self.labels.of(out);
+        let mut writer = Writer { line, at: record.at(), labels, message: out.add() };
+        writer.message.set_type_text(type_);
         if self.keep_payload {
-            writer.message.set_payload_text(record.text(line));
+            writer.message.set_payload_text(writer.text(0, line.len()));
         }
+        let mut at = self.lead.len();
         for step in &self.steps {
-            let at = line.len() - rest.len();
-            let Some(length) = step.end.find(rest) else { return Err(step.unended(line, at)) };
-            let (value, tail) = rest.split_at(length);
-            if writer.write(step, value, &mut self.recent, cx).is_none() {
-                return Err(misfit(line, at, &format!("{} for `{}`", step.read.expected(), step.field)));
+            if let Read::Time(layout) = &step.read {
+                at = self.moment.read(step, layout, &mut writer, at, cx)?;
+                continue;
             }
-            rest = &tail[step.end.literal().len()..];
+            let Some(end) = step.end.find(line, at) else { return Err(step.unended(line, at)) };
+            if writer.write(&step.read, &self.request, at, end).is_none() {
+                return Err(step.unread(line, at));
+            }
+            at = end + step.skip;
         }
-        if rest.is_empty() { Ok(()) } else { Err(misfit(line, line.len() - rest.len(), "the end of the line")) }
+        if at == line.len() { Ok(()) } else { Err(misfit(line, at, "the end of the line")) }
+    }
+}
+
+/// The time that was read last, with the literal behind it: most lines have the same one. A line that
+/// goes on with the same bytes has its value end at the same place.
+#[derive(Default, Debug)]
+struct Moment {
+    prefix: Prefix,
+    /// Bytes of the time and the literal.
+    length: usize,
+    ns: i64,
+}
+
+impl Moment {
+    /// Sets the Timestamp to the time that begins at `at`; returns where the next value begins.
+    #[inline(always)]
+    fn read(&mut self, step: &Step, layout: &Layout, writer: &mut Writer<'_>, at: usize, cx: &DecodeCx) -> Result<usize, Reject> {
+        if !self.prefix.begins(writer.line, at) {
+            self.read_new(step, layout, writer.line, at, cx)?;
+        }
+        writer.message.set_timestamp(self.ns);
+        Ok(at + self.length)
+    }
+
+    #[cold]
+    fn read_new(&mut self, step: &Step, layout: &Layout, line: &[u8], at: usize, cx: &DecodeCx) -> Result<(), Reject> {
+        let end = step.end.find(line, at).ok_or_else(|| step.unended(line, at))?;
+        self.ns = layout.read(&line[at..end], cx.now).ok_or_else(|| step.unread(line, at))?;
+        self.length = end + step.skip - at;
+        // Some layouts depend on the time of day, and without a literal the value would go on.
+        let fixed = matches!(layout, Layout::Clf | Layout::Rfc3339) && step.skip > 0;
+        self.prefix = if fixed { Prefix::new(&line[at..at + self.length]) } else { Prefix::default() };
+        Ok(())
     }
 }
 
 /// Writes the fields of one message.
 struct Writer<'a> {
-    texts: &'a [Text],
-    common: &'a Common,
-    record: Record<'a>,
+    line: &'a [u8],
+    /// Where the record begins in the batch.
+    at: Text,
+    labels: &'a [Label],
     message: MessageMut<'a>,
 }
 
 impl Writer<'_> {
-    /// `None` when the value is not what its place asks for.
-    #[inline]
-    fn write(&mut self, step: &Step, value: &[u8], recent: &mut Recent, cx: &DecodeCx) -> Option<()> {
-        let none = matches!(value, b"-" | b"");
-        match &step.read {
-            Read::Text => self.text(step.name, value),
-            Read::Request => self.request(step.name, value),
-            Read::Address => self.add(step.name, self.address(value), Datum::String(self.record.text(value))),
-            Read::Time(layout) => {
-                let ns = match layout {
-                    Layout::Clf | Layout::Rfc3339 => recent.read(value, |text| layout.read(text, cx.now))?,
-                    _ => layout.read(value, cx.now)?,
-                };
-                self.message.set_timestamp(ns);
+    /// Adds the value from `at` to `end`. `None` when it is not what its place asks for.
+    #[inline(always)]
+    fn write(&mut self, read: &Read, request: &RequestParts, at: usize, end: usize) -> Option<()> {
+        match *read {
+            Read::Text(label) => self.add_text(label, at, end),
+            Read::Request(label) => {
+                self.add_text(label, at, end);
+                if let Some(labels) = request {
+                    self.add_parts(labels, at, end);
+                }
             }
-            _ if none => {}
-            Read::Integer(unit) => self.add(step.name, self.texts[*unit], Datum::Integer(integer(value)?)),
-            Read::Double(unit) => self.add(step.name, self.texts[*unit], Datum::Double(double(value)?)),
-            Read::MaybeInteger(unit) => match integer(value) {
-                Some(n) => self.add(step.name, self.texts[*unit], Datum::Integer(n)),
-                None => self.text(step.name, value),
+            Read::Address { v4, v6, other } => {
+                let label = match ip_version(&self.line[at..end]) {
+                    Some(4) => v4,
+                    Some(_) => v6,
+                    None => other,
+                };
+                self.add_text(label, at, end);
+            }
+            _ if end == at || end - at == 1 && self.line[at] == b'-' => {}
+            Read::Integer(label) => self.add(label, Datum::Integer(integer_within(self.line, at, end)?)),
+            Read::Double(label) => self.add(label, Datum::Double(double(&self.line[at..end])?)),
+            Read::MaybeInteger { number, text } => match integer_within(self.line, at, end) {
+                Some(n) => self.add(number, Datum::Integer(n)),
+                None => self.add_text(text, at, end),
             },
-            Read::MaybeDouble(unit) => match double(value) {
-                Some(n) => self.add(step.name, self.texts[*unit], Datum::Double(n)),
-                None => self.text(step.name, value),
+            Read::MaybeDouble { number, text } => match double(&self.line[at..end]) {
+                Some(n) => self.add(number, Datum::Double(n)),
+                None => self.add_text(text, at, end),
             },
+            // Read before it gets here.
+            Read::Time(_) => {}
         }
         Some(())
     }
 
-    #[inline]
-    fn text(&mut self, name: usize, value: &[u8]) {
-        let value = self.record.text(value);
-        self.message.add(self.texts[name], Datum::String(value));
+    #[inline(always)]
+    fn text(&self, at: usize, end: usize) -> Text {
+        self.at.slice(at, end - at)
     }
 
-    #[inline]
-    fn add(&mut self, name: usize, representation: Text, value: Datum) {
-        self.message.add_in(self.texts[name], representation, value);
+    #[inline(always)]
+    fn add_text(&mut self, label: usize, at: usize, end: usize) {
+        self.add(label, Datum::String(self.text(at, end)));
     }
 
-    /// The representation of an address; none for the name of a host or a socket.
-    #[inline]
-    fn address(&self, value: &[u8]) -> Text {
-        let constant = match value {
-            [b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' | b':', rest @ ..] if rest.iter().take(4).any(|b| *b == b':') => self.common.ipv6,
-            [b'0'..=b'9', .., b'0'..=b'9'] => self.common.ipv4,
-            _ => return Text::NONE,
-        };
-        self.texts[constant]
+    #[inline(always)]
+    fn add(&mut self, label: usize, value: Datum) {
+        self.message.add_labelled(self.labels[label], value);
     }
 
-    /// `METHOD uri protocol`, or what else a client sent.
-    #[inline]
-    fn request(&mut self, name: usize, value: &[u8]) {
-        self.text(name, value);
-        let (Some(names), Some(parts)) = (self.common.request, split_request(value)) else { return };
-        for (name, part) in names.into_iter().zip(parts) {
-            if let (Some(name), false) = (name, part.is_empty()) {
-                self.text(name, part);
+    /// The parts of a request that are there.
+    #[inline(always)]
+    fn add_parts(&mut self, labels: &[Option<usize>; 3], at: usize, end: usize) {
+        let Some(parts) = split_request(&self.line[..end], at) else { return };
+        for (label, part) in labels.iter().zip(parts) {
+            if let (Some(label), false) = (label, part.is_empty()) {
+                self.add_text(*label, part.start, part.end);
             }
         }
     }
 }
 
-/// Method, URI and protocol (empty in HTTP/0.9) of a request line; `None` when it is none.
-#[inline]
-fn split_request(line: &[u8]) -> Option<[&[u8]; 3]> {
-    let space = memchr(b' ', line)?;
-    let (method, rest) = (&line[..space], &line[space + 1..]);
-    let shouted = !method.is_empty() && method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_'));
-    let (uri, protocol) = match memrchr(b' ', rest) {
-        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => (&rest[..at], &rest[at + 1..]),
-        _ => (rest, &b""[..]),
+/// 4 or 6; `None` for the name of a host or a socket.
+#[inline(always)]
+fn ip_version(value: &[u8]) -> Option<u32> {
+    let colon = match value {
+        [_, a, b, c, d, ..] => [a, b, c, d].contains(&&b':'),
+        _ => value.contains(&b':'),
     };
-    shouted.then_some([method, uri, protocol])
+    match value {
+        [b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' | b':', rest @ ..] if colon && rest.iter().take(4).any(|b| *b == b':') => Some(6),
+        [b'0'..=b'9', .., b'0'..=b'9'] => Some(4),
+        _ => None,
+    }
+}
+
+/// Where method, URI and protocol (empty in HTTP/0.9) are in the request from `at` to the end of
+/// `line`; `None` when it is none.
+#[inline(always)]
+fn split_request(line: &[u8], at: usize) -> Option<[Range<usize>; 3]> {
+    let space = Needle::new(b' ').find(line, at)?;
+    let method = &line[at..space];
+    let shouted = !method.is_empty() && method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_'));
+    let protocol = protocol(line, space + 1);
+    // Without a protocol the URI ends where the request does, otherwise at the space between them.
+    let uri = space + 1..if protocol == line.len() { protocol } else { protocol - 1 };
+    shouted.then_some([at..space, uri, protocol..line.len()])
+}
+
+/// Where in `line`, behind `from`, the protocol begins: `HTTP/` behind the last space. Its length if there is none.
+#[inline(always)]
+fn protocol(line: &[u8], from: usize) -> usize {
+    const LENGTH: usize = " HTTP/1.1".len();
+    if let Some([b' ', b'H', b'T', b'T', b'P', b'/', version @ ..]) = line.last_chunk::<LENGTH>()
+        && line.len() - from >= LENGTH
+        && !version.contains(&b' ')
+    {
+        return line.len() - LENGTH + 1;
+    }
+    let last = memrchr(b' ', &line[from..]).map(|space| from + space + 1);
+    last.filter(|at| line[*at..].starts_with(b"HTTP/")).unwrap_or(line.len())
 }
 
 impl Step {
@@ -286,12 +365,18 @@ impl Step {
     #[cold]
     fn unended(&self, line: &[u8], at: usize) -> Reject {
         let end = self.end.literal();
-        let (at, what) = match self.end.stop(&line[at..]) {
+        let (at, what) = match self.end.stop(line, at) {
             // It ends, but something else follows.
-            Some(length) => (at + length, literal(end)),
+            Some(stop) => (stop, literal(end)),
             None => (at, format!("`{}`, then {}", self.field, literal(end))),
         };
         misfit(line, at, &what)
+    }
+
+    /// The value that begins at `at` is not what its place asks for.
+    #[cold]
+    fn unread(&self, line: &[u8], at: usize) -> Reject {
+        misfit(line, at, &format!("{} for `{}`", self.read.expected(), self.field))
     }
 }
 
@@ -312,145 +397,4 @@ fn misfit(line: &[u8], at: usize, expected: &str) -> Reject {
 }
 
 #[cfg(test)]
-mod tests {
-    use message::{Batch, MessageRef, Value};
-    use proptest::prelude::*;
-    use testkit::plugins::{decode, decoder};
-
-    use super::*;
-    use crate::decoders::PRESETS;
-    use crate::time::write_rfc3339;
-
-    const LINE: &str =
-        r#"203.0.113.9 - jane doe [14/Nov/2023:22:13:20 +0000] "GET /a?b=c HTTP/1.1" 200 512 "https://x.test/" "Mozilla/5.0 \"q\"""#;
-
-    fn preset(name: &str) -> &'static str {
-        PRESETS.iter().find(|p| p.name == name).unwrap().toml
-    }
-
-    fn read(toml: &str, lines: &[&str]) -> (Batch, Vec<String>) {
-        let mut decoder = decoder(&KIND, toml).unwrap();
-        decode(&mut *decoder, &lines.iter().map(|l| l.as_bytes()).collect::<Vec<_>>())
-    }
-
-    fn text<'a>(m: MessageRef<'a>, name: &str) -> &'a str {
-        m.value(name.as_bytes(), 0, 0).and_then(Value::as_bytes).map_or("(none)", |b| std::str::from_utf8(b).unwrap())
-    }
-
-    #[test]
-    fn the_combined_format_becomes_typed_fields() {
-        for (name, type_) in [("nginx", "nginx.access"), ("apache", "apache.access")] {
-            let (batch, rejects) = read(preset(name), &[LINE]);
-            assert_eq!(rejects, [""; 0]);
-            let m = batch.get(0);
-            assert_eq!((m.type_(), m.payload(), m.timestamp()), (type_.as_bytes(), LINE.as_bytes(), 1_700_000_000_000_000_000));
-            assert_eq!((text(m, "remote_user"), text(m, "http_user_agent")), ("jane doe", r#"Mozilla/5.0 \"q\""#));
-            assert_eq!((text(m, "request_method"), text(m, "request_uri"), text(m, "server_protocol")), ("GET", "/a?b=c", "HTTP/1.1"));
-            assert_eq!(m.value(b"status", 0, 0), Some(Value::Integer(200)));
-            let bytes = m.field(b"body_bytes_sent", 0).unwrap();
-            assert_eq!((bytes.value(0), bytes.representation()), (Some(Value::Integer(512)), &b"B"[..]));
-            assert_eq!(m.field(b"remote_addr", 0).unwrap().representation(), b"ipv4");
-            assert!(m.field(b"time_local", 0).is_none());
-        }
-    }
-
-    #[test]
-    fn a_line_that_does_not_fit_says_where_and_why() {
-        let reject = |line: &str| read(preset("nginx"), &[line]).1.remove(0);
-        let said = |line: &str| reject(line).replace("the line does not fit the format: ", "");
-        assert_eq!(said("hello\u{1b}"), r"at byte 0 expected `remote_addr`, then ` - `, found `hello\x1b`");
-        assert_eq!(
-            said(&LINE.replace(" 200 ", " ok ")),
-            format!(
-                "at byte {} expected a whole number for `status`, found `{}`",
-                74, r#"ok 512 \"https://x.test/\" \"Mozilla/5.0 \\\"q\\\"\""#
-            )
-        );
-        assert_eq!(said(&LINE.replace("14/Nov", "14/Nix")).split(", found").next(), Some("at byte 24 expected a time for `time_local`"));
-        assert_eq!(said(&LINE.replace("1.1\" ", "1.1\"-")).split(", found").next(), Some(r#"at byte 72 expected `\" `"#));
-        assert_eq!(said(&(LINE.to_string() + " extra")), format!("at byte {} expected the end of the line, found ` extra`", LINE.len()));
-        assert!(said(&"x".repeat(1000)).len() < 200);
-    }
-
-    #[test]
-    fn numbers_that_are_not_there_are_no_fields() {
-        let toml = "format = '$remote_addr $msec $status $upstream_response_time $request_time \"$request\"'";
-        let lines = ["::1 1700000000.250 304 - 0.5 \"\\x16\\x03\"", "unix: 1.5 - 0.1, 0.2 : 3 - \"GET /\"", "h 0 1 0.125 1 \"-\"\r\n"];
-        let (batch, rejects) = read(toml, &lines);
-        assert_eq!(rejects, [""; 0]);
-        let (a, b, c) = (batch.get(0), batch.get(1), batch.get(2));
-        assert_eq!((a.timestamp(), a.field(b"remote_addr", 0).unwrap().representation()), (1_700_000_000_250_000_000, &b"ipv6"[..]));
-        assert!(a.field(b"upstream_response_time", 0).is_none() && a.field(b"request_method", 0).is_none());
-        assert_eq!((b.value(b"status", 0, 0), text(b, "upstream_response_time")), (None, "0.1, 0.2 : 3"));
-        assert_eq!((text(b, "request_uri"), text(b, "server_protocol")), ("/", "(none)"));
-        let took = c.field(b"upstream_response_time", 0).unwrap();
-        assert_eq!((took.value(0), took.representation(), text(c, "request")), (Some(Value::Double(0.125)), &b"s"[..], "-"));
-    }
-
-    #[test]
-    fn options_change_what_is_kept() {
-        let toml = "format = '$time_iso8601 $msec $request_uri \"$request\"'\nkeep_payload = false\nmessage_type = 'web'";
-        let (batch, _) = read(toml, &["2023-11-14T22:13:20+00:00 7.5 /b \"GET /a HTTP/2.0\""]);
-        let m = batch.get(0);
-        assert_eq!((m.type_(), m.payload(), m.timestamp(), text(m, "msec")), (&b"web"[..], &b""[..], 1_700_000_000_000_000_000, "7.5"));
-        assert_eq!((text(m, "request_uri"), m.field(b"request_uri", 1).is_none(), text(m, "request_method")), ("/b", true, "GET"));
-    }
-
-    #[test]
-    fn a_bad_format_is_pointed_at() {
-        let error = |format: &str| decoder(&KIND, &format!("format = '{format}'")).err().unwrap();
-        assert_eq!(
-            error("$remote_addr $request$status"),
-            "test.toml:1:24: `format` is not a valid log format: nothing stands between `request` and `status`, so that no one can tell \
-             where the one ends (the decoder `regex` can tell by their shape)"
-        );
-        assert!(error("%h %Z").starts_with("test.toml:1:14: `format` is not a valid log format: no such directive"));
-        assert!(error("hello").contains("it has no variable"));
-        for preset in PRESETS.iter().filter(|p| p.kind == KIND.name) {
-            assert!(decoder(&KIND, preset.toml).is_ok(), "{}", preset.name);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_a_server_writes_is_read_back(
-            address in "[0-9]{1,3}(\\.[0-9]{1,3}){3}",
-            user in "[a-z]{1,9}",
-            seconds in 0_i64..4_000_000_000,
-            (status, bytes) in (100_i64..600, 0_i64..i64::MAX),
-            quoted in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..30), 3),
-        ) {
-            // As both servers escape what a client sent.
-            let escape = |bytes: &Vec<u8>| bytes.iter().map(|b| match b {
-                b'"' => "\\\"".to_string(),
-                b'\\' => "\\\\".to_string(),
-                b' '..=b'~' => char::from(*b).to_string(),
-                other => format!("\\x{other:02X}"),
-            }).collect::<String>();
-            let quoted: Vec<String> = quoted.iter().map(escape).collect();
-            let mut time = Vec::new();
-            write_rfc3339(seconds * 1_000_000_000, 0, &mut time);
-            let line = format!(
-                "{address} - {user} {} \"{}\" {status} {bytes} \"{}\" \"{}\"",
-                String::from_utf8(time).unwrap(), quoted[0], quoted[1], quoted[2]
-            );
-            let toml = "format = '$remote_addr - $remote_user $time_iso8601 \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"'";
-            let (batch, rejects) = read(toml, &[&line]);
-            prop_assert_eq!(rejects, [""; 0]);
-            let m = batch.get(0);
-            prop_assert_eq!(m.timestamp(), seconds * 1_000_000_000);
-            prop_assert_eq!((m.value(b"status", 0, 0), m.value(b"body_bytes_sent", 0, 0)), (Some(Value::Integer(status)), Some(Value::Integer(bytes))));
-            prop_assert_eq!([text(m, "remote_addr"), text(m, "remote_user")], [&*address, &*user]);
-            prop_assert_eq!([text(m, "request"), text(m, "http_referer"), text(m, "http_user_agent")], [&*quoted[0], &*quoted[1], &*quoted[2]]);
-        }
-
-        #[test]
-        fn no_line_makes_it_panic(cut in 0..LINE.len(), byte: u8, at in 0..LINE.len()) {
-            let mut line = LINE.as_bytes()[..cut].to_vec();
-            if let Some(b) = line.get_mut(at) { *b = byte; }
-            let mut decoder = decoder(&KIND, preset("nginx")).unwrap();
-            let (batch, rejects) = decode(&mut *decoder, &[&line]);
-            prop_assert_eq!(batch.len() + rejects.len(), 1);
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use plugin::{BuildCx, DecodeCx, Decoder, Kind, Record, Reject, Stability};
 
 use super::headers::{HeaderMap, header_options};
 use crate::json::{Number, Reader, Str, Wrong, unescape};
+use crate::labels::Labels;
 
 pub const KIND: Kind = Kind::decoder("logfmt", Stability::Stable, build)
     .summary("Reads key=value pairs.")
@@ -23,12 +24,13 @@ pub const KIND: Kind = Kind::decoder("logfmt", Stability::Stable, build)
 fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Decoder>, Problem> {
     let max_fields = usize::try_from(o.integer("max_fields")).ok().filter(|n| *n > 0);
     let max_fields = max_fields.ok_or_else(|| o.problem("max_fields", "`max_fields` is out of range", "expected 1 or more"))?;
-    Ok(Box::new(Logfmt { headers: HeaderMap::new(o), max_fields, unescaped: Vec::new() }))
+    Ok(Box::new(Logfmt { headers: HeaderMap::new(o), max_fields, labels: Labels::default(), unescaped: Vec::new() }))
 }
 
 struct Logfmt {
     headers: HeaderMap,
     max_fields: usize,
+    labels: Labels,
     unescaped: Vec<u8>,
 }
 
@@ -39,6 +41,7 @@ impl Decoder for Logfmt {
             return Err(Reject::new("found no `=`, expected key=value pairs"));
         }
         self.headers.begin();
+        self.labels.begin(out);
         let mut m = out.add();
         if self.headers.keep_payload {
             m.set_payload_text(record.at());
@@ -71,7 +74,10 @@ impl Logfmt {
         }
         let fits = m.field_count() < self.max_fields;
         if fits {
-            m.add(record.text(pair.key), value);
+            match self.labels.learnt(pair.key, m.messages()) {
+                Some(label) => m.add_labelled(label, value),
+                None => m.add(record.text(pair.key), value),
+            }
         }
         fits
     }

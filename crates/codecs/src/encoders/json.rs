@@ -112,7 +112,8 @@ struct Seen([u64; 4]);
 impl Seen {
     /// How many fields before the one at `index` have its name.
     fn nth(&mut self, m: MessageRef<'_>, index: usize, name: &[u8]) -> usize {
-        let hash = name.iter().fold(name.len(), |hash, b| hash.wrapping_mul(31).wrapping_add(usize::from(*b))) % 256;
+        let letter = |at: usize| name.get(at).map_or(0, |b| usize::from(*b));
+        let hash = (name.len() + letter(0) * 7 + letter(name.len() / 2) * 31 + letter(name.len().wrapping_sub(1)) * 5) % 256;
         let (word, bit) = (hash / 64, 1 << (hash % 64));
         let new = self.0[word] & bit == 0;
         self.0[word] |= bit;

@@ -19,6 +19,12 @@ pub(super) const NAMES: [(Header, &str); 9] = [
 pub(super) const FIELDS: &str = "fields.";
 
 /// The header of this name.
+#[inline]
 pub(super) fn header(name: &[u8]) -> Option<Header> {
+    // Most names have another length or another first letter than any of these.
+    const FIRST: &[u8] = b"tlhspeu";
+    if !(3..=11).contains(&name.len()) || !FIRST.contains(&name[0]) {
+        return None;
+    }
     NAMES.iter().find(|(_, known)| known.as_bytes() == name).map(|(header, _)| *header)
 }

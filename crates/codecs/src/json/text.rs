@@ -2,6 +2,8 @@
 
 use std::str;
 
+use crate::lanes::{WIDTH, some};
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
@@ -18,8 +20,10 @@ fn special(word: u64) -> u64 {
     control | equal(word, b'"') | equal(word, b'\\')
 }
 
+#[inline(always)]
 fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    // Not `||`, which does not become a vector instruction.
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 /// Length of the beginning of `bytes` that holds no quote, backslash or control character.
@@ -29,28 +33,63 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
 
 /// As [`plain`], and ends before the first byte that is not ASCII.
 fn plain_ascii(bytes: &[u8]) -> usize {
-    run(bytes, |word| special(word) | word & HIGH, |byte| is_special(byte) || byte >= 0x80)
+    run(bytes, |word| special(word) | word & HIGH, |byte| is_special(byte) | (byte >= 0x80))
 }
 
 #[inline(always)]
 fn run(bytes: &[u8], word: impl Fn(u64) -> u64, byte: impl Fn(u8) -> bool) -> usize {
     let mut at = 0;
+    // Names and most values are short: two words before blocks.
     while let Some(chunk) = bytes[at..].first_chunk::<8>() {
         let stops = word(u64::from_le_bytes(*chunk));
         if stops != 0 {
             return at + stops.trailing_zeros() as usize / 8;
         }
         at += 8;
+        if at == WIDTH {
+            let (blocks, _) = bytes[at..].as_chunks();
+            at += blocks.iter().take_while(|block| !some(block, |_, b| byte(b))).count() * WIDTH;
+        }
     }
-    bytes[at..].iter().position(|b| byte(*b)).map_or(bytes.len(), |n| at + n)
+    let rest = &bytes[at..];
+    if rest.is_empty() {
+        return at;
+    }
+    // The last word may begin with bytes that were looked at and did not stop.
+    let (from, last) = match bytes.last_chunk::<8>() {
+        Some(last) => (bytes.len() - 8, u64::from_le_bytes(*last)),
+        None => (0, short_word(bytes)),
+    };
+    let stops = word(last);
+    if stops == 0 { bytes.len() } else { from + stops.trailing_zeros() as usize / 8 }
+}
+
+/// One to seven bytes as a word, with spaces behind them. Some are put in their place twice.
+#[inline(always)]
+fn short_word(bytes: &[u8]) -> u64 {
+    let n = bytes.len();
+    let word = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (n - 4)),
+        _ => [0, n / 2, n - 1].iter().fold(0, |word, at| word | u64::from(bytes[*at]) << (8 * at)),
+    };
+    word | (ONES * 0x20) << (8 * n)
 }
 
 /// Appends `bytes` as a JSON string with its quotes. What is not UTF-8 becomes U+FFFD.
 pub(crate) fn write_string(bytes: &[u8], into: &mut Vec<u8>) {
-    into.push(b'"');
     let ascii = plain_ascii(bytes);
-    into.extend_from_slice(&bytes[..ascii]);
-    let rest = &bytes[ascii..];
+    let (plain, rest) = bytes.split_at(ascii);
+    into.reserve(bytes.len() + 2);
+    into.push(b'"');
+    into.extend_from_slice(plain);
+    if !rest.is_empty() {
+        write_rest(rest, into);
+    }
+    into.push(b'"');
+}
+
+/// The part of a string that is not plain.
+fn write_rest(rest: &[u8], into: &mut Vec<u8>) {
     if simdutf8::basic::from_utf8(rest).is_ok() {
         escape(rest, into);
     } else {
@@ -61,7 +100,6 @@ pub(crate) fn write_string(bytes: &[u8], into: &mut Vec<u8>) {
             }
         }
     }
-    into.push(b'"');
 }
 
 fn escape(mut bytes: &[u8], into: &mut Vec<u8>) {

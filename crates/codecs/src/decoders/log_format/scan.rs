@@ -1,6 +1,5 @@
-use memchr::memchr;
-
 use super::format::{FormatError, Piece, Var};
+use crate::lanes::{Needle, word};
 
 /// A format as it is run: literal bytes, then values that each end where the next literal begins.
 #[derive(Debug)]
@@ -8,19 +7,6 @@ pub(super) struct Scanner {
     /// What every line begins with.
     pub lead: Box<[u8]>,
     pub steps: Vec<(Var, End)>,
-}
-
-/// Where a value ends.
-#[derive(Debug)]
-pub(super) enum End {
-    /// With the record.
-    Record,
-    /// At the first place where these bytes stand.
-    Before(Box<[u8]>),
-    /// As `Before`, but not within the spaces of a list: `0.1, 0.2 : 0.3`.
-    BehindList(Box<[u8]>),
-    /// At the first quote without a backslash; these bytes, of which the quote is the first, must follow.
-    Quote(Box<[u8]>),
 }
 
 impl Scanner {
@@ -36,9 +22,9 @@ impl Scanner {
                 (Piece::Literal(bytes), Some((var, end))) => {
                     let opens = bytes.ends_with(b"\"");
                     *end = match bytes[0] {
-                        b'"' if quoted => End::Quote(bytes.into()),
-                        b' ' if var.value.is_list() => End::BehindList(bytes.into()),
-                        _ => End::Before(bytes.into()),
+                        b'"' if quoted => End::Quote(Literal::new(bytes)),
+                        b' ' if var.value.is_list() => End::BehindList(Literal::new(bytes)),
+                        _ => End::Before(Literal::new(bytes)),
                     };
                     quoted = opens;
                 }
@@ -58,115 +44,144 @@ impl Scanner {
     }
 }
 
+/// Where a value ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// With the record.
+    Record,
+    /// At the first place where these bytes stand.
+    Before(Literal),
+    /// As `Before`, but not within the spaces of a list: `0.1, 0.2 : 0.3`.
+    BehindList(Literal),
+    /// At the first quote without a backslash; these bytes, of which the quote is the first, must follow.
+    Quote(Literal),
+}
+
 impl End {
-    /// Length of the value at the start of `rest`.
+    /// Where the value that begins at `at` ends.
     #[inline(always)]
-    pub fn find(&self, rest: &[u8]) -> Option<usize> {
+    pub fn find(&self, line: &[u8], at: usize) -> Option<usize> {
         match self {
-            End::Record => Some(rest.len()),
-            End::Before(literal) => before(rest, literal),
-            End::BehindList(literal) => behind_list(rest, literal),
-            End::Quote(literal) => quote(rest).filter(|at| begins(&rest[*at..], literal)),
+            End::Record => Some(line.len()),
+            End::Before(literal) => literal.find(line, at),
+            End::BehindList(literal) => behind_list(line, at, literal),
+            End::Quote(literal) => quote(line, at).filter(|end| literal.follows(line, *end)),
         }
     }
 
-    /// Where the value ends, whatever follows.
-    pub fn stop(&self, rest: &[u8]) -> Option<usize> {
-        if let End::Quote(_) = self { quote(rest) } else { self.find(rest) }
+    /// Where the value that begins at `at` ends, whatever follows.
+    pub fn stop(&self, line: &[u8], at: usize) -> Option<usize> {
+        if let End::Quote(_) = self { quote(line, at) } else { self.find(line, at) }
     }
 
     /// What must follow the value.
-    #[inline]
     pub fn literal(&self) -> &[u8] {
         match self {
             End::Record => b"",
-            End::Before(literal) | End::BehindList(literal) | End::Quote(literal) => literal,
+            End::Before(literal) | End::BehindList(literal) | End::Quote(literal) => &literal.bytes,
         }
     }
 }
 
-/// Where `byte` first stands in `text`. Most values are short: the first 16 bytes are looked at here,
-/// eight at a time, which takes less than the call.
-#[inline]
-fn find(byte: u8, text: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let Some(head) = text.first_chunk::<16>() else { return text.iter().position(|b| *b == byte) };
-    for half in [0, 8] {
-        let mut eight = [0; 8];
-        eight.copy_from_slice(&head[half..half + 8]);
-        // A byte that is equal becomes zero; the lowest zero byte is the lowest to borrow.
-        let differ = u64::from_le_bytes(eight) ^ (ONES * u64::from(byte));
-        let zeros = differ.wrapping_sub(ONES) & !differ & (ONES << 7);
-        if zeros != 0 {
-            return Some(half + zeros.trailing_zeros() as usize / 8);
+/// Bytes of the format that follow a value, at least one.
+#[derive(Debug)]
+pub(super) struct Literal {
+    first: Needle,
+    /// Up to eight of them, the first one lowest, and which bits of a word that is.
+    head: u64,
+    mask: u64,
+    bytes: Box<[u8]>,
+}
+
+impl Literal {
+    fn new(bytes: Vec<u8>) -> Literal {
+        let mut head = [0; 8];
+        let length = bytes.len().min(head.len());
+        head[..length].copy_from_slice(&bytes[..length]);
+        Literal { first: Needle::new(bytes[0]), head: u64::from_le_bytes(head), mask: u64::MAX >> (64 - 8 * length), bytes: bytes.into() }
+    }
+
+    /// Where it first stands in `line` at or behind `from`.
+    #[inline(always)]
+    fn find(&self, line: &[u8], mut from: usize) -> Option<usize> {
+        loop {
+            let at = self.first.find(line, from)?;
+            if self.follows(line, at) {
+                return Some(at);
+            }
+            from = at + 1;
         }
     }
-    memchr(byte, &text[16..]).map(|at| at + 16)
+
+    /// Whether it stands at `at`, where its first byte does.
+    #[inline(always)]
+    fn follows(&self, line: &[u8], at: usize) -> bool {
+        match word(line, at) {
+            _ if self.mask == 0xff => true,
+            Some(word) if self.mask != u64::MAX => (word ^ self.head) & self.mask == 0,
+            _ => line[at..].starts_with(&self.bytes),
+        }
+    }
 }
 
-/// Literals are a few bytes, for which comparing one by one is faster than a call.
-#[inline]
-fn begins(text: &[u8], literal: &[u8]) -> bool {
-    text.len() >= literal.len() && literal.iter().zip(text).all(|(a, b)| a == b)
-}
-
-/// Where `literal`, which is not empty, first stands in `text`.
-#[inline]
-fn before(text: &[u8], literal: &[u8]) -> Option<usize> {
-    let mut at = 0;
+/// Where `literal`, which begins with a space, follows the value at `from`, which is a list. nginx
+/// joins the servers of one group with `, ` and groups with ` : `.
+fn behind_list(line: &[u8], from: usize, literal: &Literal) -> Option<usize> {
+    let mut at = from;
     loop {
-        at += find(literal[0], &text[at..])?;
-        if begins(&text[at..], literal) {
+        at = literal.find(line, at)?;
+        let value = &line[from..at];
+        if !value.ends_with(b",") && !value.ends_with(b" :") && !line[at..].starts_with(b" : ") {
             return Some(at);
         }
         at += 1;
     }
 }
 
-/// As [`before`], for a literal that begins with a space and a value that is a list. nginx joins the
-/// servers of one group with `, ` and groups with ` : `.
-fn behind_list(text: &[u8], literal: &[u8]) -> Option<usize> {
-    let mut at = 0;
+const QUOTE: Needle = Needle::new(b'"');
+
+/// The first quote at or behind `from` that no backslash escapes. Both servers write `\"` or `\x22`
+/// for one in a value.
+#[inline(always)]
+fn quote(line: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
     loop {
-        at += before(&text[at..], literal)?;
-        if !text[..at].ends_with(b",") && !text[..at].ends_with(b" :") && !text[at..].starts_with(b" : ") {
+        at = QUOTE.find(line, at)?;
+        if at == from || line[at - 1] != b'\\' || !is_escaped(&line[from..at]) {
             return Some(at);
         }
         at += 1;
     }
 }
 
-/// The first quote that no backslash escapes. Both servers write `\"` or `\x22` for one in a value.
-#[inline]
-fn quote(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += find(b'"', &text[at..])?;
-        let backslashes = text[..at].iter().rev().take_while(|b| **b == b'\\').count();
-        if backslashes % 2 == 0 {
-            return Some(at);
-        }
-        at += 1;
-    }
+/// Whether the backslashes at the end of `text` escape what follows.
+#[cold]
+fn is_escaped(text: &[u8]) -> bool {
+    text.iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{before, behind_list, find, quote};
+    use super::{Literal, behind_list, quote};
     use proptest::prelude::*;
+
+    fn before(text: &[u8], literal: &[u8]) -> Option<usize> {
+        Literal::new(literal.to_vec()).find(text, 0)
+    }
 
     proptest! {
         #[test]
-        fn the_first_byte_is_found_wherever_it_is(text in proptest::collection::vec(prop_oneof![Just(b'"'), any::<u8>()], 0..40), byte: u8) {
-            prop_assert_eq!(find(b'"', &text), text.iter().position(|b| *b == b'"'));
-            prop_assert_eq!(find(byte, &text), text.iter().position(|b| *b == byte));
+        fn a_literal_is_found_where_it_first_stands(text in "[ab]{0,60}", literal in "a[ab]{0,11}", from in 0..20usize) {
+            let expected = text.get(from..).and_then(|rest| rest.find(&literal)).map(|at| from + at);
+            prop_assert_eq!(Literal::new(literal.into_bytes()).find(text.as_bytes(), from), expected);
         }
     }
 
     #[test]
     fn values_end_where_the_format_goes_on() {
         assert_eq!((before(b"a [b] [c", b"] ["), before(b"a ", b" [")), (Some(4), None));
-        assert_eq!((behind_list(b"1, 2 : 3 x", b" "), behind_list(b"- x", b" "), behind_list(b"1,", b" ")), (Some(8), Some(1), None));
-        assert_eq!((quote(br#"a\\\"b\\"c"#), quote(br#"\""#)), (Some(8), None));
+        let list = |text: &[u8]| behind_list(text, 0, &Literal::new(b" ".to_vec()));
+        assert_eq!((list(b"1, 2 : 3 x"), list(b"- x"), list(b"1,")), (Some(8), Some(1), None));
+        assert_eq!((quote(br#"a\\\"b\\"c"#, 0), quote(br#"\""#, 0), quote(br#"\""#, 1)), (Some(8), None, Some(1)));
     }
 }
