@@ -358,9 +358,22 @@ impl Ring {
     pub fn annotate(&mut self, annotation: Annotation) -> bool {
         let held = annotation.column < self.columns.len() && self.holds(self.row_of(annotation.ns));
         if held {
+            self.annotations.reserve_exact(self.more_annotations());
             self.annotations.push(annotation);
         }
         held
+    }
+
+    /// Bytes of memory by which the ring grows when something with a text of this length is noted.
+    pub fn annotation_bytes(&self, text: usize) -> usize {
+        let (len, had) = (self.annotations.len(), self.annotations.capacity());
+        (len + self.more_annotations()).saturating_sub(had) * size_of::<Annotation>() + text
+    }
+
+    /// For how many more there is to be room before the next is noted: half as many again as there are, when there is none.
+    fn more_annotations(&self) -> usize {
+        let (len, had) = (self.annotations.len(), self.annotations.capacity());
+        if len < had { 1 } else { (len / 2).max(4) }
     }
 
     pub fn annotations(&self) -> &[Annotation] {

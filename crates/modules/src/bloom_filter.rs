@@ -1,7 +1,9 @@
 //! `bloom_filter`: was it there before?
 
 use ::sketch::Bloom;
-use sandbox::native::{Body, Call, Error, Function, Module, Object, ObjectType, Returned};
+use sandbox::native::{Body, Call, Error, Function, Module, ObjectType, Returned};
+
+use crate::held::{Held, Named, with};
 
 pub static MODULE: Module = Module {
     name: "bloom_filter",
@@ -9,7 +11,7 @@ pub static MODULE: Module = Module {
     body: Body::Native(FUNCTIONS, &[&OBJECT]),
 };
 
-static OBJECT: ObjectType = ObjectType::of::<Filter>();
+static OBJECT: ObjectType = ObjectType::of::<Held<Bloom>>();
 
 const FUNCTIONS: &[Function] = &[Function {
     name: "new",
@@ -18,9 +20,7 @@ const FUNCTIONS: &[Function] = &[Function {
     call: new,
 }];
 
-struct Filter(Bloom);
-
-impl Object for Filter {
+impl Named for Bloom {
     const NAME: &'static str = "bloom_filter";
     const METHODS: &'static [Function] = &[
         Function {
@@ -33,19 +33,6 @@ impl Object for Filter {
         Function { name: "count", signature: "() -> integer", doc: "How many items were added that were not there before.", call: count },
         Function { name: "query", signature: "(item: string|number) -> boolean", doc: "Whether the item was added.", call: query },
     ];
-    const SAVED: bool = true;
-
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-
-    fn save(&self, into: &mut Vec<u8>) {
-        self.0.save(into);
-    }
-
-    fn restore(saved: &[u8]) -> Option<Self> {
-        Bloom::restore(saved).map(Filter)
-    }
 }
 
 fn new(call: &mut Call<'_>) -> Result<Returned, Error> {
@@ -59,31 +46,31 @@ fn new(call: &mut Call<'_>) -> Result<Returned, Error> {
     }
     call.room_for(Bloom::bytes_for(items, probability).unwrap_or(usize::MAX))?;
     let filter = Bloom::new(items, probability).ok_or(Error::Memory)?;
-    call.push_object(Filter(filter))?;
+    call.push_object(Held(filter))?;
     Ok(Returned(1))
 }
 
 fn add(call: &mut Call<'_>) -> Result<Returned, Error> {
     let item = call.bytes(2)?;
-    let added = call.with(1, |f: &mut Filter| f.0.add(&item))?;
+    let added = with(call, |f: &mut Bloom| f.add(&item))?;
     call.push_bool(added)?;
     Ok(Returned(1))
 }
 
 fn query(call: &mut Call<'_>) -> Result<Returned, Error> {
     let item = call.bytes(2)?;
-    let found = call.with(1, |f: &mut Filter| f.0.contains(&item))?;
+    let found = with(call, |f: &mut Bloom| f.contains(&item))?;
     call.push_bool(found)?;
     Ok(Returned(1))
 }
 
 fn count(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let count = call.with(1, |f: &mut Filter| f.0.count())?;
+    let count = with(call, |f: &mut Bloom| f.count())?;
     call.push_integer(count as i64)?;
     Ok(Returned(1))
 }
 
 fn clear(call: &mut Call<'_>) -> Result<Returned, Error> {
-    call.with(1, |f: &mut Filter| f.0.clear())?;
+    with(call, |f: &mut Bloom| f.clear())?;
     Ok(Returned(0))
 }

@@ -347,9 +347,14 @@ fn annotate(call: &mut Call<'_>) -> Result<Returned, Error> {
     };
     let text = call.bytes(5)?;
     call.room_for(3 * text.len() + 1024)?; // a byte that is not UTF-8 becomes three
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    text.shrink_to_fit();
     let fresh = call.optional(6, Call::boolean)?.unwrap_or(true);
-    let done = call.with(1, |b: &mut CircularBuffer| b.ring.annotate(Annotation { ns, column, alert, text, fresh }))?;
+    let note = |b: &mut CircularBuffer| {
+        call.room_for(b.ring.annotation_bytes(text.len()))?;
+        Ok(b.ring.annotate(Annotation { ns, column, alert, text, fresh }))
+    };
+    let done = call.with(1, note)??;
     call.push_bool(done)?;
     Ok(Returned(1))
 }

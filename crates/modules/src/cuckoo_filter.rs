@@ -1,7 +1,9 @@
 //! `cuckoo_filter`: was it there before? And forget it.
 
 use ::sketch::{Added, Cuckoo};
-use sandbox::native::{Body, Call, Error, Function, Module, Object, ObjectType, Returned};
+use sandbox::native::{Body, Call, Error, Function, Module, ObjectType, Returned};
+
+use crate::held::{Held, Named, with};
 
 pub static MODULE: Module = Module {
     name: "cuckoo_filter",
@@ -9,14 +11,12 @@ pub static MODULE: Module = Module {
     body: Body::Native(FUNCTIONS, &[&OBJECT]),
 };
 
-static OBJECT: ObjectType = ObjectType::of::<Filter>();
+static OBJECT: ObjectType = ObjectType::of::<Held<Cuckoo>>();
 
 const FUNCTIONS: &[Function] =
     &[Function { name: "new", signature: "(items: integer) -> cuckoo_filter", doc: "A filter for so many items, 4 at least.", call: new }];
 
-struct Filter(Cuckoo);
-
-impl Object for Filter {
+impl Named for Cuckoo {
     const NAME: &'static str = "cuckoo_filter";
     const METHODS: &'static [Function] = &[
         Function {
@@ -35,19 +35,6 @@ impl Object for Filter {
         },
         Function { name: "query", signature: "(item: string|number) -> boolean", doc: "Whether the item was added.", call: query },
     ];
-    const SAVED: bool = true;
-
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-
-    fn save(&self, into: &mut Vec<u8>) {
-        self.0.save(into);
-    }
-
-    fn restore(saved: &[u8]) -> Option<Self> {
-        Cuckoo::restore(saved).map(Filter)
-    }
 }
 
 fn new(call: &mut Call<'_>) -> Result<Returned, Error> {
@@ -55,13 +42,13 @@ fn new(call: &mut Call<'_>) -> Result<Returned, Error> {
     let Some(bytes) = Cuckoo::bytes_for(items) else { return Err(Error::argument(1, "items must be 4 to 2^32")) };
     call.room_for(bytes)?;
     let filter = Cuckoo::new(items).ok_or(Error::Memory)?;
-    call.push_object(Filter(filter))?;
+    call.push_object(Held(filter))?;
     Ok(Returned(1))
 }
 
 fn add(call: &mut Call<'_>) -> Result<Returned, Error> {
     let item = call.bytes(2)?;
-    let (added, items) = call.with(1, |f: &mut Filter| (f.0.add(&item), f.0.items()))?;
+    let (added, items) = with(call, |f: &mut Cuckoo| (f.add(&item), f.items()))?;
     if added == Added::Full {
         call.push_nil()?;
         call.push_bytes(format!("the filter is full; it was made for {items} items").as_bytes())?;
@@ -73,25 +60,25 @@ fn add(call: &mut Call<'_>) -> Result<Returned, Error> {
 
 fn delete(call: &mut Call<'_>) -> Result<Returned, Error> {
     let item = call.bytes(2)?;
-    let deleted = call.with(1, |f: &mut Filter| f.0.delete(&item))?;
+    let deleted = with(call, |f: &mut Cuckoo| f.delete(&item))?;
     call.push_bool(deleted)?;
     Ok(Returned(1))
 }
 
 fn query(call: &mut Call<'_>) -> Result<Returned, Error> {
     let item = call.bytes(2)?;
-    let found = call.with(1, |f: &mut Filter| f.0.contains(&item))?;
+    let found = with(call, |f: &mut Cuckoo| f.contains(&item))?;
     call.push_bool(found)?;
     Ok(Returned(1))
 }
 
 fn count(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let count = call.with(1, |f: &mut Filter| f.0.count())?;
+    let count = with(call, |f: &mut Cuckoo| f.count())?;
     call.push_integer(count as i64)?;
     Ok(Returned(1))
 }
 
 fn clear(call: &mut Call<'_>) -> Result<Returned, Error> {
-    call.with(1, |f: &mut Filter| f.0.clear())?;
+    with(call, |f: &mut Cuckoo| f.clear())?;
     Ok(Returned(0))
 }

@@ -1,6 +1,6 @@
 //! `cuckoo_filter_expire`: was it there lately?
 
-use ::sketch::{Expiring, Seen};
+use ::sketch::{Expiring, Seen, Sketch};
 use sandbox::native::{Body, Call, Error, Function, Module, Object, ObjectType, Returned};
 
 pub static MODULE: Module = Module {

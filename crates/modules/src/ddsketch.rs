@@ -1,7 +1,9 @@
 //! `ddsketch`: quantiles of numbers, to within a chosen relative error.
 
-use ::sketch::DdSketch;
-use sandbox::native::{Body, Call, Error, Function, Module, Object, ObjectType, Returned};
+use ::sketch::{DdSketch, Sketch};
+use sandbox::native::{Body, Call, Error, Function, Module, ObjectType, Returned};
+
+use crate::held::{Held, Named, grow, with};
 
 pub static MODULE: Module = Module {
     name: "ddsketch",
@@ -9,7 +11,7 @@ pub static MODULE: Module = Module {
     body: Body::Native(FUNCTIONS, &[&OBJECT]),
 };
 
-static OBJECT: ObjectType = ObjectType::of::<Sketch>();
+static OBJECT: ObjectType = ObjectType::of::<Held<DdSketch>>();
 
 const FUNCTIONS: &[Function] = &[Function {
     name: "new",
@@ -18,9 +20,7 @@ const FUNCTIONS: &[Function] = &[Function {
     call: new,
 }];
 
-struct Sketch(DdSketch);
-
-impl Object for Sketch {
+impl Named for DdSketch {
     const NAME: &'static str = "ddsketch";
     const METHODS: &'static [Function] = &[
         Function {
@@ -53,19 +53,6 @@ impl Object for Sketch {
         },
         Function { name: "sum", signature: "() -> number", doc: "The sum of the values.", call: sum },
     ];
-    const SAVED: bool = true;
-
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-
-    fn save(&self, into: &mut Vec<u8>) {
-        self.0.save(into);
-    }
-
-    fn restore(saved: &[u8]) -> Option<Self> {
-        DdSketch::restore(saved).map(Sketch)
-    }
 }
 
 fn new(call: &mut Call<'_>) -> Result<Returned, Error> {
@@ -76,7 +63,7 @@ fn new(call: &mut Call<'_>) -> Result<Returned, Error> {
     }
     let sketch = DdSketch::new(accuracy, usize::try_from(buckets).unwrap_or(0));
     let sketch = sketch.ok_or_else(|| Error::argument(2, "max_buckets must be 16 to 65536"))?;
-    call.push_object(Sketch(sketch))?;
+    call.push_object(Held(sketch))?;
     Ok(Returned(1))
 }
 
@@ -84,7 +71,7 @@ fn add(call: &mut Call<'_>) -> Result<Returned, Error> {
     let value = call.number(2)?;
     let n = call.optional(3, Call::integer)?.unwrap_or(1);
     let n = u64::try_from(n).map_err(|_| Error::argument(3, "n must be >= 0"))?;
-    let added = call.with(1, |s: &mut Sketch| s.0.add(value, n))?;
+    let added = grow(call, |s: &mut DdSketch, room| s.try_add(value, n, room))?;
     call.push_bool(added)?;
     Ok(Returned(1))
 }
@@ -94,51 +81,52 @@ fn quantile(call: &mut Call<'_>) -> Result<Returned, Error> {
     if !(0.0..=1.0).contains(&q) {
         return Err(Error::argument(2, "q must be 0 to 1"));
     }
-    let value = call.with(1, |s: &mut Sketch| s.0.quantile(q))?;
+    let value = with(call, |s: &mut DdSketch| s.quantile(q))?;
     push_number_or_nil(call, value)
 }
 
 fn merge(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let bytes = call.with(2, |other: &mut Sketch| other.0.bytes())?;
+    let bytes = call.with(2, |other: &mut Held<DdSketch>| other.0.bytes())?;
     call.room_for(bytes)?;
-    let other = call.with(2, |other: &mut Sketch| other.0.clone())?;
-    let (merged, accuracy) = call.with(1, |s: &mut Sketch| (s.0.merge(&other), s.0.alpha()))?;
+    let other = call.with(2, |other: &mut Held<DdSketch>| other.0.clone())?;
+    let merged = grow(call, |s: &mut DdSketch, room| s.try_merge(&other, room))?;
     if !merged {
+        let accuracy = with(call, |s: &mut DdSketch| s.alpha())?;
         return Err(Error::argument(2, format!("a sketch of accuracy {accuracy} expected, got one of {}", other.alpha())));
     }
     Ok(Returned(0))
 }
 
 fn count(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let count = call.with(1, |s: &mut Sketch| s.0.count())?;
+    let count = with(call, |s: &mut DdSketch| s.count())?;
     call.push_integer(i64::try_from(count).unwrap_or(i64::MAX))?;
     Ok(Returned(1))
 }
 
 fn sum(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let sum = call.with(1, |s: &mut Sketch| s.0.sum())?;
+    let sum = with(call, |s: &mut DdSketch| s.sum())?;
     call.push_number(sum)?;
     Ok(Returned(1))
 }
 
 fn min(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let min = call.with(1, |s: &mut Sketch| s.0.min())?;
+    let min = with(call, |s: &mut DdSketch| s.min())?;
     push_number_or_nil(call, min)
 }
 
 fn max(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let max = call.with(1, |s: &mut Sketch| s.0.max())?;
+    let max = with(call, |s: &mut DdSketch| s.max())?;
     push_number_or_nil(call, max)
 }
 
 fn collapsed(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let collapsed = call.with(1, |s: &mut Sketch| s.0.collapsed())?;
+    let collapsed = with(call, |s: &mut DdSketch| s.collapsed())?;
     call.push_bool(collapsed)?;
     Ok(Returned(1))
 }
 
 fn clear(call: &mut Call<'_>) -> Result<Returned, Error> {
-    call.with(1, |s: &mut Sketch| s.0.clear())?;
+    with(call, |s: &mut DdSketch| s.clear())?;
     Ok(Returned(0))
 }
 

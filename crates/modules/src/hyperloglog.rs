@@ -1,7 +1,9 @@
 //! `hyperloglog`: counts distinct items in 12 KiB, to within about 0.8 %.
 
-use ::sketch::HyperLogLog;
-use sandbox::native::{Body, Call, Error, Function, Module, Object, ObjectType, Returned};
+use ::sketch::{HyperLogLog, Sketch};
+use sandbox::native::{Body, Call, Error, Function, Module, ObjectType, Returned};
+
+use crate::held::{Held, Named, with};
 
 pub static MODULE: Module = Module {
     name: "hyperloglog",
@@ -9,13 +11,11 @@ pub static MODULE: Module = Module {
     body: Body::Native(FUNCTIONS, &[&OBJECT]),
 };
 
-static OBJECT: ObjectType = ObjectType::of::<Counter>();
+static OBJECT: ObjectType = ObjectType::of::<Held<HyperLogLog>>();
 
 const FUNCTIONS: &[Function] = &[Function { name: "new", signature: "() -> hyperloglog", doc: "A counter at 0.", call: new }];
 
-struct Counter(HyperLogLog);
-
-impl Object for Counter {
+impl Named for HyperLogLog {
     const NAME: &'static str = "hyperloglog";
     const METHODS: &'static [Function] = &[
         Function {
@@ -28,48 +28,35 @@ impl Object for Counter {
         Function { name: "count", signature: "() -> integer", doc: "The estimated number of distinct items.", call: count },
         Function { name: "merge", signature: "(other: hyperloglog)", doc: "Adds all that the other one has counted.", call: merge },
     ];
-    const SAVED: bool = true;
-
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-
-    fn save(&self, into: &mut Vec<u8>) {
-        self.0.save(into);
-    }
-
-    fn restore(saved: &[u8]) -> Option<Self> {
-        HyperLogLog::restore(saved).map(Counter)
-    }
 }
 
 fn new(call: &mut Call<'_>) -> Result<Returned, Error> {
-    call.push_object(Counter(HyperLogLog::default()))?;
+    call.push_object(Held(HyperLogLog::default()))?;
     Ok(Returned(1))
 }
 
 fn add(call: &mut Call<'_>) -> Result<Returned, Error> {
     let item = call.bytes(2)?;
-    let changed = call.with(1, |c: &mut Counter| c.0.add(&item))?;
+    let changed = with(call, |c: &mut HyperLogLog| c.add(&item))?;
     call.push_bool(changed)?;
     Ok(Returned(1))
 }
 
 fn clear(call: &mut Call<'_>) -> Result<Returned, Error> {
-    call.with(1, |c: &mut Counter| c.0.clear())?;
+    with(call, |c: &mut HyperLogLog| c.clear())?;
     Ok(Returned(0))
 }
 
 fn count(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let count = call.with(1, |c: &mut Counter| c.0.count())?;
+    let count = with(call, |c: &mut HyperLogLog| c.count())?;
     call.push_integer(count as i64)?;
     Ok(Returned(1))
 }
 
 fn merge(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let bytes = call.with(2, |other: &mut Counter| other.0.bytes())?;
+    let bytes = call.with(2, |other: &mut Held<HyperLogLog>| other.0.bytes())?;
     call.room_for(bytes)?;
-    let other = call.with(2, |other: &mut Counter| other.0.clone())?;
-    call.with(1, |c: &mut Counter| c.0.merge(&other))?;
+    let other = call.with(2, |other: &mut Held<HyperLogLog>| other.0.clone())?;
+    with(call, |c: &mut HyperLogLog| c.merge(&other))?;
     Ok(Returned(0))
 }

@@ -11,6 +11,7 @@ mod cjson;
 mod cuckoo_filter;
 mod cuckoo_filter_expire;
 mod ddsketch;
+mod held;
 mod hyperloglog;
 pub mod library;
 mod lpeg;

@@ -11,7 +11,7 @@ mod values;
 use lpeg::{Capture, Charset, Constant, Pattern};
 use sandbox::native::{Body, Call, Error, Function, Module, ObjectType, Returned, Value};
 
-pub(crate) use pattern::{LuaPattern, convert, division, division_of};
+pub(crate) use pattern::{LuaPattern, Operator, RULE, convert, division, division_of};
 pub(crate) use run::run;
 use values::key;
 pub(crate) use values::{Values, raise};
@@ -109,7 +109,10 @@ fn constants(call: &mut Call<'_>) -> Result<Returned, Error> {
             Value::Bool(b) => Constant::Boolean(b),
             Value::Integer(n) => Constant::Integer(n),
             Value::Number(x) => Constant::Number(x),
-            Value::String(text) => Constant::Text(text.into()),
+            Value::String(text) => {
+                call.room_for(text.len())?;
+                Constant::Text(text.into())
+            }
             Value::Table(slot) | Value::Function(slot) | Value::Object(slot) => Constant::Value(values.keep(call, slot)?),
         });
     }

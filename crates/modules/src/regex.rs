@@ -5,7 +5,7 @@
 //! bounds for both, and for the product of an expression's and a text's size, because a single
 //! search cannot be interrupted.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use regex_automata::meta::{Cache, Config};
@@ -33,6 +33,8 @@ const CLASS: usize = 6 << 10;
 const LETTER: usize = 256;
 /// Bytes a search may keep of its states.
 const MOST_CACHED: usize = 256 << 10;
+/// Bytes a search may keep in all: three automata of that size, and the places it has been to.
+const MOST_GROWN: usize = 4 * MOST_CACHED;
 /// Bytes of a compiled expression times bytes of a text: some half a second at the very worst.
 const MOST_WORK: usize = 1 << 32;
 /// Expressions that are kept compiled.
@@ -41,6 +43,8 @@ const MOST_KEPT: usize = 64;
 struct Regex {
     regex: regex_automata::meta::Regex,
     cache: Cache,
+    /// Bytes of the cache when they were last asked for.
+    cached: Cell<usize>,
     found: Captures,
 }
 
@@ -80,7 +84,8 @@ impl Object for Regex {
     ];
 
     fn bytes(&self) -> usize {
-        self.regex.memory_usage() + self.cache.memory_usage() + self.found.slots().len() * 16
+        self.cached.set(self.cache.memory_usage());
+        self.regex.memory_usage() + self.cached.get() + self.found.slots().len() * 16
     }
 }
 
@@ -95,7 +100,7 @@ type Searched<'a> = (std::borrow::Cow<'a, [u8]>, Option<Groups>);
 
 impl Regex {
     /// The groups of the first match at or behind `at`, the whole one first.
-    fn search(&mut self, text: &[u8], at: usize) -> Result<Option<Groups>, Error> {
+    fn search(&mut self, call: &Call<'_>, text: &[u8], at: usize) -> Result<Option<Groups>, Error> {
         let size = self.regex.memory_usage();
         if size.saturating_mul(text.len()) > MOST_WORK {
             let most = MOST_WORK / size;
@@ -107,6 +112,7 @@ impl Regex {
         if at > text.len() {
             return Ok(None);
         }
+        call.room_for(MOST_GROWN.saturating_sub(self.cached.get()))?;
         self.regex.search_captures_with(&mut self.cache, &Input::new(text).range(at..), &mut self.found);
         if !self.found.is_match() {
             return Ok(None);
@@ -135,8 +141,8 @@ struct Walk {
 }
 
 impl Walk {
-    fn next(&mut self, regex: &mut Regex, text: &[u8]) -> Result<Option<Match>, Error> {
-        while let Some(groups) = regex.search(text, self.at)? {
+    fn next(&mut self, call: &Call<'_>, regex: &mut Regex, text: &[u8]) -> Result<Option<Match>, Error> {
+        while let Some(groups) = regex.search(call, text, self.at)? {
             let Some((start, end)) = groups[0] else { return Ok(None) };
             if start == end && self.last == Some(end) {
                 self.at = end + 1;
@@ -150,9 +156,8 @@ impl Walk {
     }
 }
 
-/// What `gmatch` returns: a value that can be called.
+/// What `gmatch` returns: a value that can be called. Its companion is the regex.
 struct Matches {
-    regex: Rc<RefCell<Regex>>,
     text: Rc<[u8]>,
     walk: Walk,
 }
@@ -234,7 +239,7 @@ fn build(call: &Call<'_>, pattern: &str, flags: &str) -> Result<Regex, Error> {
         };
         Error::argument(1, why)
     })?;
-    Ok(Regex { cache: regex.create_cache(), found: regex.create_captures(), regex })
+    Ok(Regex { cache: regex.create_cache(), cached: Cell::new(0), found: regex.create_captures(), regex })
 }
 
 /// The first match of the method's text from `init` on.
@@ -245,7 +250,7 @@ fn search<'a>(call: &mut Call<'a>) -> Result<Searched<'a>, Error> {
         init @ 1.. => init as usize - 1,
         init => text.len().saturating_sub(init.unsigned_abs() as usize),
     };
-    let groups = call.with(1, |regex: &mut Regex| regex.search(&text, at))??;
+    let groups = call.with(1, |regex: &mut Regex| regex.search(call, &text, at))??;
     Ok((text, groups))
 }
 
@@ -304,17 +309,23 @@ fn captures(call: &mut Call<'_>) -> Result<Returned, Error> {
 fn gmatch(call: &mut Call<'_>) -> Result<Returned, Error> {
     let text = call.bytes(2)?;
     call.room_for(text.len())?;
-    let regex = call.object::<Regex>(1)?;
-    call.push_object(Matches { regex, text: Rc::from(&*text), walk: Walk::default() })?;
+    call.object::<Regex>(1)?;
+    let matches = call.push_object(Matches { text: Rc::from(&*text), walk: Walk::default() })?;
+    call.push_slot(call.slot(1))?;
+    call.set_companion(matches);
     Ok(Returned(1))
 }
 
 fn next_match(call: &mut Call<'_>) -> Result<Returned, Error> {
+    let slot = call.companion(call.slot(1))?;
+    let Some(regex) = call.object_at::<Regex>(slot) else { return Err(Error::argument(1, "regex.matches expected")) };
     let next = |m: &mut Matches| -> Result<_, Error> {
-        let mut regex = m.regex.try_borrow_mut().map_err(|_| Error::message("the regex is in use"))?;
-        Ok((m.text.clone(), m.walk.next(&mut regex, &m.text)?))
+        let mut regex = regex.try_borrow_mut().map_err(|_| Error::message("the regex is in use"))?;
+        Ok((m.text.clone(), m.walk.next(call, &mut regex, &m.text)?))
     };
-    let (text, Some((groups, _))) = call.with(1, next)?? else {
+    let found = call.with(1, next)??;
+    call.charge(slot)?;
+    let (text, Some((groups, _))) = found else {
         call.push_nil()?;
         return Ok(Returned(1));
     };
@@ -334,7 +345,7 @@ fn gsub(call: &mut Call<'_>) -> Result<Returned, Error> {
     let (mut out, mut copied, mut count) = (Vec::new(), 0, 0);
     while count < max {
         call.budget()?;
-        let Some((groups, (start, end))) = call.with(1, |regex: &mut Regex| walk.next(regex, &text))?? else { break };
+        let Some((groups, (start, end))) = call.with(1, |regex: &mut Regex| walk.next(call, regex, &text))?? else { break };
         append(call, &mut out, &text[copied..start])?;
         replace(call, &by, &text, &groups, &mut out)?;
         (copied, count) = (end, count + 1);

@@ -1,7 +1,9 @@
 //! `sax`: shapes of time series as words.
 
 use ::sketch::sax::{MOST_VALUES, Window, Word, mindist};
-use sandbox::native::{Body, Call, Error, Function, Module, Object, ObjectType, Returned, Slot, Value};
+use sandbox::native::{Body, Call, Error, Function, Module, ObjectType, Returned, Slot, Value};
+
+use crate::held::{Held, Named, with};
 
 pub static MODULE: Module = Module {
     name: "sax",
@@ -9,8 +11,8 @@ pub static MODULE: Module = Module {
     body: Body::Native(FUNCTIONS, &[&WINDOW, &WORD]),
 };
 
-static WINDOW: ObjectType = ObjectType::of::<SaxWindow>();
-static WORD: ObjectType = ObjectType::of::<SaxWord>();
+static WINDOW: ObjectType = ObjectType::of::<Held<Window>>();
+static WORD: ObjectType = ObjectType::of::<Held<Word>>();
 
 const FUNCTIONS: &[Function] = &[
     Function {
@@ -33,9 +35,6 @@ const FUNCTIONS: &[Function] = &[
     },
 ];
 
-struct SaxWindow(Window);
-struct SaxWord(Word);
-
 const EQ: Function = Function {
     name: "__eq",
     signature: "(other: any) -> boolean",
@@ -45,7 +44,7 @@ const EQ: Function = Function {
 const TOSTRING: Function =
     Function { name: "__tostring", signature: "() -> string", doc: "The letters; # for a frame without values.", call: to_string };
 
-impl Object for SaxWindow {
+impl Named for Window {
     const NAME: &'static str = "sax.window";
     const METHODS: &'static [Function] = &[
         EQ,
@@ -59,44 +58,19 @@ impl Object for SaxWindow {
         Function { name: "clear", signature: "()", doc: "Forgets all values.", call: clear },
         Function { name: "get_word", signature: "() -> sax.word", doc: "The word of the values now.", call: get_word },
     ];
-    const SAVED: bool = true;
-
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-
-    fn save(&self, into: &mut Vec<u8>) {
-        self.0.save(into);
-    }
-
-    fn restore(saved: &[u8]) -> Option<Self> {
-        Window::restore(saved).map(SaxWindow)
-    }
 }
 
-impl Object for SaxWord {
+impl Named for Word {
     const NAME: &'static str = "sax.word";
     const METHODS: &'static [Function] =
         &[EQ, TOSTRING, Function { name: "copy", signature: "() -> sax.word", doc: "The same word.", call: get_word }];
-    const SAVED: bool = true;
-
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-
-    fn save(&self, into: &mut Vec<u8>) {
-        self.0.save(into);
-    }
-
-    fn restore(saved: &[u8]) -> Option<Self> {
-        Word::restore(saved).map(SaxWord)
-    }
 }
 
 fn new_window(call: &mut Call<'_>) -> Result<Returned, Error> {
     let [n, w, c] = [size(call, 1)?, size(call, 2)?, size(call, 3)?];
+    call.room_for(Window::bytes_for(n))?;
     let window = Window::new(n, w, c).map_err(Error::message)?;
-    call.push_object(SaxWindow(window))?;
+    call.push_object(Held(window))?;
     Ok(Returned(1))
 }
 
@@ -112,7 +86,7 @@ fn new_word(call: &mut Call<'_>) -> Result<Returned, Error> {
         }
         other => return Err(Error::argument(1, format!("list of numbers or string expected, got {}", other.type_name()))),
     };
-    call.push_object(SaxWord(word.map_err(Error::message)?))?;
+    call.push_object(Held(word.map_err(Error::message)?))?;
     Ok(Returned(1))
 }
 
@@ -122,24 +96,24 @@ fn add(call: &mut Call<'_>) -> Result<Returned, Error> {
         Value::Integer(_) | Value::Number(_) => vec![call.number(2)?],
         other => return Err(Error::argument(2, format!("number or list of numbers expected, got {}", other.type_name()))),
     };
-    let full = call.with(1, |window: &mut SaxWindow| {
+    let full = with(call, |window: &mut Window| {
         for value in values {
-            window.0.add(value);
+            window.add(value);
         }
-        window.0.is_full()
+        window.is_full()
     })?;
     call.push_bool(full)?;
     Ok(Returned(1))
 }
 
 fn clear(call: &mut Call<'_>) -> Result<Returned, Error> {
-    call.with(1, |window: &mut SaxWindow| window.0.clear())?;
+    with(call, |window: &mut Window| window.clear())?;
     Ok(Returned(0))
 }
 
 fn get_word(call: &mut Call<'_>) -> Result<Returned, Error> {
     let word = word(call, 1)?;
-    call.push_object(SaxWord(word))?;
+    call.push_object(Held(word))?;
     Ok(Returned(1))
 }
 
@@ -166,10 +140,10 @@ fn distance(call: &mut Call<'_>) -> Result<Returned, Error> {
 /// The word of argument `n`, a word or a window.
 fn word(call: &Call<'_>, n: usize) -> Result<Word, Error> {
     let slot = call.slot(n);
-    if let Some(word) = call.object_at::<SaxWord>(slot) {
+    if let Some(word) = call.object_at::<Held<Word>>(slot) {
         return Ok(word.borrow().0.clone());
     }
-    match call.object_at::<SaxWindow>(slot) {
+    match call.object_at::<Held<Window>>(slot) {
         Some(window) if n <= call.args() => Ok(window.borrow().0.word()),
         _ => Err(Error::argument(n, format!("sax.word or sax.window expected, got {}", call.arg(n).type_name()))),
     }

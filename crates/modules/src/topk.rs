@@ -1,7 +1,9 @@
 //! `topk`: the most frequent items.
 
 use ::sketch::TopK;
-use sandbox::native::{Body, Call, Error, Function, Module, Object, ObjectType, Returned};
+use sandbox::native::{Body, Call, Error, Function, Module, ObjectType, Returned};
+
+use crate::held::{Held, Named, grow, with};
 
 pub static MODULE: Module = Module {
     name: "topk",
@@ -9,14 +11,12 @@ pub static MODULE: Module = Module {
     body: Body::Native(FUNCTIONS, &[&OBJECT]),
 };
 
-static OBJECT: ObjectType = ObjectType::of::<Top>();
+static OBJECT: ObjectType = ObjectType::of::<Held<TopK>>();
 
 const FUNCTIONS: &[Function] =
     &[Function { name: "new", signature: "(counters: integer) -> topk", doc: "An empty list with 1 to 2^20 counters.", call: new }];
 
-struct Top(TopK);
-
-impl Object for Top {
+impl Named for TopK {
     const NAME: &'static str = "topk";
     const METHODS: &'static [Function] = &[
         Function { name: "add", signature: "(item: string|number, n?: integer)", doc: "Counts an item, n times.", call: add },
@@ -36,25 +36,12 @@ impl Object for Top {
         },
         Function { name: "total", signature: "() -> integer", doc: "The sum of what was added.", call: total },
     ];
-    const SAVED: bool = true;
-
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-
-    fn save(&self, into: &mut Vec<u8>) {
-        self.0.save(into);
-    }
-
-    fn restore(saved: &[u8]) -> Option<Self> {
-        TopK::restore(saved).map(Top)
-    }
 }
 
 fn new(call: &mut Call<'_>) -> Result<Returned, Error> {
     let top = TopK::new(usize::try_from(call.integer(1)?).unwrap_or(0));
     let top = top.ok_or_else(|| Error::argument(1, "counters must be 1 to 2^20"))?;
-    call.push_object(Top(top))?;
+    call.push_object(Held(top))?;
     Ok(Returned(1))
 }
 
@@ -62,14 +49,13 @@ fn add(call: &mut Call<'_>) -> Result<Returned, Error> {
     let item = call.bytes(2)?;
     let n = call.optional(3, Call::integer)?.unwrap_or(1);
     let n = u64::try_from(n).map_err(|_| Error::argument(3, "n must be >= 0"))?;
-    call.room_for(item.len())?;
-    call.with(1, |t: &mut Top| t.0.add(&item, n))?;
+    grow(call, |t: &mut TopK, room| t.try_add(&item, n, room))?;
     Ok(Returned(0))
 }
 
 fn get(call: &mut Call<'_>) -> Result<Returned, Error> {
     let item = call.bytes(2)?;
-    let Some((count, error)) = call.with(1, |t: &mut Top| t.0.get(&item).map(|i| (i.count, i.error)))? else {
+    let Some((count, error)) = with(call, |t: &mut TopK| t.get(&item).map(|i| (i.count, i.error)))? else {
         call.push_nil()?;
         return Ok(Returned(1));
     };
@@ -80,7 +66,7 @@ fn get(call: &mut Call<'_>) -> Result<Returned, Error> {
 
 fn list(call: &mut Call<'_>) -> Result<Returned, Error> {
     let n = call.optional(2, Call::integer)?.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(0));
-    let top = call.object::<Top>(1)?;
+    let top = call.object::<Held<TopK>>(1)?;
     let top = top.borrow();
     call.room_for(top.0.len() * 64)?;
     let items = top.0.list(n);
@@ -100,19 +86,19 @@ fn list(call: &mut Call<'_>) -> Result<Returned, Error> {
 }
 
 fn len(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let len = call.with(1, |t: &mut Top| t.0.len())?;
+    let len = with(call, |t: &mut TopK| t.len())?;
     call.push_integer(len as i64)?;
     Ok(Returned(1))
 }
 
 fn total(call: &mut Call<'_>) -> Result<Returned, Error> {
-    let total = call.with(1, |t: &mut Top| t.0.total())?;
+    let total = with(call, |t: &mut TopK| t.total())?;
     call.push_integer(integer(total))?;
     Ok(Returned(1))
 }
 
 fn clear(call: &mut Call<'_>) -> Result<Returned, Error> {
-    call.with(1, |t: &mut Top| t.0.clear())?;
+    with(call, |t: &mut TopK| t.clear())?;
     Ok(Returned(0))
 }
 

@@ -3,16 +3,17 @@
 //! Lua asks for every byte through [`allocate`], which refuses what would pass the cap. Lua then
 //! collects garbage and asks once more; a second refusal is the error "not enough memory".
 //!
-//! The blocks are `malloc`'s. Chunks of our own with free lists by size, measured over 1,000 idle
-//! sandboxes, took 2 to 29 % more resident memory whatever the chunk's size: what they save in block
-//! headers they lose in ends of chunks.
+//! The blocks are those of the thread's [`Slab`].
 
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
+use std::rc::Rc;
 
 use mlua::ffi::lua_State;
 
+use crate::fault;
+use crate::slab::Slab;
 use crate::vm::{Lua, Place};
 
 /// Bytes of the stack a new state begins with: 40 slots and 5 spare ones, 16 bytes each.
@@ -33,9 +34,12 @@ thread_local! {
 }
 
 pub(crate) struct Memory {
+    slab: Rc<Slab>,
     current: Cell<usize>,
     max: Cell<usize>,
     cap: Cell<usize>,
+    /// What stays below needs not be asked for: the cap, or nothing in a state that is made while a fault is set.
+    granted: Cell<usize>,
     /// Set once the state is complete, so that a refusal can ask it where it is.
     state: Cell<*mut lua_State>,
     /// The block that holds the Lua stack, known as the second block of `lua_newstate`.
@@ -52,9 +56,11 @@ pub(crate) struct Memory {
 impl Memory {
     pub fn new(cap: usize) -> Memory {
         Memory {
+            slab: Slab::of_thread(),
             current: Cell::new(0),
             max: Cell::new(0),
             cap: Cell::new(cap),
+            granted: Cell::new(if fault::is_set() { 0 } else { cap }),
             state: Cell::new(ptr::null_mut()),
             stack: Cell::new(ptr::null_mut()),
             blocks: Cell::new(0),
@@ -78,6 +84,20 @@ impl Memory {
 
     pub fn set_cap(&self, cap: usize) {
         self.cap.set(cap);
+        if self.granted.get() > 0 {
+            self.granted.set(cap);
+        }
+    }
+
+    /// Whether there certainly is room for so many bytes more. If not: [`Memory::fits`].
+    pub fn surely_fits(&self, bytes: usize) -> bool {
+        self.current().saturating_add(bytes) <= self.granted.get()
+    }
+
+    /// Whether there is room for so many bytes of native objects: a request that a fault may refuse.
+    pub fn fits(&self, bytes: usize) -> bool {
+        let fits = self.current().saturating_add(bytes) <= self.cap();
+        fits && (bytes == 0 || self.granted.get() > 0 || !fault::strikes())
     }
 
     /// Counts what a native object holds: so many bytes instead of so many.
@@ -104,11 +124,9 @@ impl Memory {
     }
 
     /// Between `true` and `false` Lua is called from Rust frames that an error would skip; what is
-    /// asked for is known to be below the cap, but for what Lua adds on its own (its table of strings
-    /// doubles at times), so nothing is refused then. False: a promise cannot be given.
-    pub fn promise(&self, on: bool) -> bool {
+    /// asked for is known to stay below the cap, so nothing is refused then.
+    pub fn promise(&self, on: bool) {
         self.promised.set(on);
-        true
     }
 
     pub fn is_promised(&self) -> bool {
@@ -178,8 +196,8 @@ pub(crate) unsafe extern "C" fn allocate(memory: *mut c_void, block: *mut c_void
     let old = if block.is_null() { 0 } else { old }; // for a new block `old` tells its type
     let rest = memory.current.get() - old;
     if new == 0 {
-        // SAFETY: null or from `realloc` below.
-        unsafe { libc::free(block) };
+        // SAFETY: null or from below, of so many bytes.
+        unsafe { memory.slab.give(block, old) };
         memory.current.set(rest);
         return ptr::null_mut();
     }
@@ -188,8 +206,8 @@ pub(crate) unsafe extern "C" fn allocate(memory: *mut c_void, block: *mut c_void
         memory.refuse(block, new - old);
         return ptr::null_mut();
     }
-    // SAFETY: null or from an earlier call here.
-    let at = unsafe { libc::realloc(block, new) };
+    // SAFETY: null or from an earlier call here, of so many bytes.
+    let at = unsafe { memory.slab.resize(block, old, new) };
     if at.is_null() && memory.promised.get() {
         // As Rust's own allocations do when the system has no memory left.
         std::process::abort();

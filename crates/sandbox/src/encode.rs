@@ -27,7 +27,7 @@ impl Sandbox {
         // SAFETY: only the lifetime changes; the message is forgotten before this returns.
         let m = unsafe { std::mem::transmute::<MessageRef<'_>, MessageRef<'static>>(m) };
         let host = self.host();
-        host.own.borrow_mut().clear();
+        host.own().borrow_mut().clear();
         host.encoded.borrow_mut().clear();
         host.has_encoded.set(false);
         let answer = self.process_own(Current::Read(m), now_ns, |_| 0)?;
@@ -35,7 +35,7 @@ impl Sandbox {
             Status::Skipped(_) => Encoded::Skipped,
             Status::Failed(why) => Encoded::Failed(why),
             Status::Ok => {
-                let own = host.own.borrow();
+                let own = host.own().borrow();
                 if host.has_encoded.get() {
                     into.extend_from_slice(&host.encoded.borrow());
                 } else if own.is_empty() {

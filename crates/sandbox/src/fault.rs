@@ -1,6 +1,7 @@
 //! Memory that fails when it is told to, for tests of what happens then.
 //!
-//! A state made while a fault is set gets an allocator of its own for it; no other pays anything.
+//! A state made while a fault is set gets an allocator of its own for it, and no native operation
+//! takes its memory for granted; no other state pays anything.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -24,7 +25,8 @@ thread_local! {
 }
 
 /// Lets these requests fail, of all that sandboxes made on this thread from now on make for more
-/// memory, counted from 1. Lua asks twice for everything: a single one that fails goes unnoticed.
+/// memory, counted from 1: those of Lua, and those of native modules for their objects. Everything is
+/// asked for twice: a single one that fails goes unnoticed.
 pub fn set(requests: RangeInclusive<u64>) {
     FAULT.set(Some(Fault { first: *requests.start(), last: *requests.end(), seen: 0 }));
 }
@@ -34,13 +36,18 @@ pub fn clear() -> u64 {
     FAULT.take().map_or(0, |f| f.seen)
 }
 
+/// Whether states that are made now may be struck.
+pub(crate) fn is_set() -> bool {
+    FAULT.get().is_some()
+}
+
 /// What a new state allocates with.
 pub(crate) fn allocator() -> Allocator {
-    if FAULT.get().is_some() { failing } else { allocate }
+    if is_set() { failing } else { allocate }
 }
 
 /// Whether one more request fails.
-fn strikes() -> bool {
+pub(crate) fn strikes() -> bool {
     let Some(mut fault) = FAULT.get() else { return false };
     fault.seen += 1;
     FAULT.set(Some(fault));

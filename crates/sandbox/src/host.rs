@@ -3,7 +3,7 @@
 //! Everything is behind `Cell` and `RefCell`, because host functions only ever hold shared
 //! references, and owned here, because an error unwinds their frames without destructors.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::c_int;
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -47,6 +47,8 @@ pub(crate) struct Host {
     pub stored: Cell<usize>,
     /// Why the call is being stopped.
     pub stopped: Cell<Option<FailureKind>>,
+    /// Set when a panic went through Lua's frames: the state is in pieces and is never touched again.
+    pub broken: Cell<bool>,
     /// The limit a host function last refused to pass.
     pub refused: Cell<Option<FailureKind>>,
     pub place: Cell<Place>,
@@ -56,7 +58,7 @@ pub(crate) struct Host {
     pub payload: RefCell<Vec<u8>>,
     pub output: Cell<Gauge>,
     /// Messages in the making: what an input or encoder injects, and an encoder's changed copy.
-    pub own: RefCell<Messages>,
+    own: OnceCell<Box<RefCell<Messages>>>,
     /// What an encoder injected last in this call, if it did.
     pub encoded: RefCell<Vec<u8>>,
     pub has_encoded: Cell<bool>,
@@ -77,7 +79,7 @@ pub(crate) struct Host {
     pub module: RefCell<Vec<u8>>,
     pub scratch: RefCell<Vec<u8>>,
     /// Notes which lines run.
-    pub recorder: RefCell<Option<Recorder>>,
+    pub recorder: RefCell<Option<Box<Recorder>>>,
     /// The text of the error a native function ended with, on its way to Lua.
     pub error: RefCell<Vec<u8>>,
     /// An object of a snapshot on its way to Lua.
@@ -96,13 +98,14 @@ impl Host {
             max_inject: Cell::new(0),
             stored: Cell::new(0),
             stopped: Cell::new(None),
+            broken: Cell::new(false),
             refused: Cell::new(None),
             place: Cell::new(Place::default()),
             instructions: Cell::new(0),
             instruction_step: Cell::new(0),
             payload: RefCell::default(),
             output: Cell::new(Gauge::capped(config.limits.output as u64)),
-            own: RefCell::default(),
+            own: OnceCell::new(),
             encoded: RefCell::default(),
             has_encoded: Cell::new(false),
             sink: Cell::new(None),
@@ -123,6 +126,11 @@ impl Host {
         }
     }
 
+    /// Messages in the making.
+    pub fn own(&self) -> &RefCell<Messages> {
+        self.own.get_or_init(Default::default)
+    }
+
     /// The current message, to read. The reference is not to be kept across anything that changes
     /// messages.
     pub fn message(&self) -> Option<MessageRef<'_>> {
@@ -138,12 +146,12 @@ impl Host {
     /// The message to change: an encoder gets a copy of its own at the first change.
     pub fn writable(&self) -> Option<(*mut Messages, *const [u8], usize)> {
         if let (Current::Read(m), Family::Encoder) = (self.current.get(), self.config.family) {
-            let mut own = self.own.borrow_mut();
+            let mut own = self.own().borrow_mut();
             own.clear();
             own.add().copy_from(m);
             drop(own);
             let none: &'static [u8] = b"";
-            self.current.set(Current::Write { messages: self.own.as_ptr(), raw: none, index: 0 });
+            self.current.set(Current::Write { messages: self.own().as_ptr(), raw: none, index: 0 });
         }
         match self.current.get() {
             Current::Write { messages, raw, index } => Some((messages, raw, index)),

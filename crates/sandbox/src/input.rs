@@ -50,7 +50,7 @@ impl Sandbox {
         let host = self.host();
         let budget = u64::try_from(host.config.limits.cpu.as_nanos()).unwrap_or(u64::MAX);
         host.until.set(thread_cpu_ns().saturating_add(budget));
-        host.own.borrow_mut().clear();
+        host.own().borrow_mut().clear();
         if let Some(Checkpoint::Text(text)) = checkpoint {
             self.keep(text)?;
         }
@@ -104,7 +104,7 @@ pub(crate) fn send(lua: Lua, host: &Host, has_message: bool) -> bool {
     let Some(mut sink) = host.sink.get() else { return true };
     // SAFETY: `run_input` holds the sink mutably for the length of the call, and nobody else uses it now.
     let sink = unsafe { sink.as_mut() };
-    let own = &host.own;
+    let own = host.own();
     let mut make = |messages: &mut Messages| messages.add().copy_from(own.borrow().view(b"", 0));
     let away = host.worker.away();
     let go_on = sink.inject(has_message.then_some(&mut make), checkpoint);

@@ -65,6 +65,7 @@ pub mod native;
 mod require;
 mod restore;
 mod sandbox;
+mod slab;
 mod snapshot;
 mod source;
 mod state;

@@ -74,7 +74,7 @@ impl Sandbox {
         let state = compiled(script, config)?;
         if config.coverage {
             let chunk = CString::new(format!("@{file}")).unwrap_or_default();
-            *state.host.recorder.borrow_mut() = Some(Recorder::of(state.lua, &chunk));
+            *state.host.recorder.borrow_mut() = Some(Box::new(Recorder::of(state.lua, &chunk)));
         }
         state.run(Entry::Load, 0, 0).map_err(|f| failed(f.message))?;
         let mut entries = [0, 0];
@@ -147,7 +147,7 @@ impl Sandbox {
 
     /// Which lines have run, if the configuration asks for it.
     pub fn coverage(&self) -> Option<crate::Coverage> {
-        self.state.host.recorder.borrow().as_ref().map(Recorder::coverage)
+        self.state.host.recorder.borrow().as_ref().map(|recorder| recorder.coverage())
     }
 
     pub fn usage(&self) -> Usage {
@@ -201,7 +201,7 @@ impl Sandbox {
 
     /// Calls `process_message` with what it injects going to the host's own messages, without a limit on their number.
     pub(crate) fn process_own(&mut self, current: Current, now_ns: i64, push: impl FnOnce(Lua) -> c_int) -> Result<Answer, Failure> {
-        let own = self.state.host.own.as_ptr();
+        let own = self.state.host.own().as_ptr();
         self.answer(current, own, now_ns, usize::MAX, push)
     }
 

@@ -10,7 +10,7 @@ use mlua::ffi;
 use crate::allocator::Memory;
 use crate::failure::Entry;
 use crate::host::Host;
-use crate::vm::{Lua, Raised, lua_function};
+use crate::vm::{BROKEN, Lua, Raised, lua_function};
 use crate::watchdog::Worker;
 use crate::{Failure, FailureKind, Limits, explain, fault, globals, source, stop};
 
@@ -25,8 +25,6 @@ pub(crate) struct State {
     pub lua: Lua,
     pub memory: Rc<Memory>,
     pub host: Rc<Host>,
-    /// Set when a panic went through Lua's frames: the state is in pieces and is never touched again.
-    broken: Cell<bool>,
 }
 
 impl State {
@@ -46,7 +44,7 @@ impl State {
             Lua::from_raw(raw)
         };
         memory.watch(raw);
-        let state = State { lua, memory, host, broken: Cell::new(false) };
+        let state = State { lua, memory, host };
         lua.push_function(lua_function!(stop::on_error));
         lua.protected(&mut (), |lua, ()| globals::install(lua))?;
         Ok(state)
@@ -69,8 +67,8 @@ impl State {
     /// Does something that gives a status, with the error on the stack if it is one, under all limits.
     fn limited(&self, entry: Entry, work: impl FnOnce(Lua) -> c_int) -> Result<(), Failure> {
         let (host, raw) = (&*self.host, self.lua.raw());
-        if self.broken.get() {
-            return Err(Failure { kind: FailureKind::Error, message: "the sandbox is broken: an earlier call panicked".into() });
+        if host.broken.get() {
+            return Err(Failure { kind: FailureKind::Error, message: BROKEN.into() });
         }
         host.entry.set(entry);
         host.stopped.set(None);
@@ -82,7 +80,7 @@ impl State {
         if alone {
             worker.enter();
         }
-        let call = Call { worker, broken: &self.broken, alone };
+        let call = Call { worker, broken: &host.broken, alone };
         worker.begin(raw, self.budget(entry));
         let status = work(self.lua);
         let tripped = call.end();
@@ -137,7 +135,7 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        if !self.broken.get() {
+        if !self.host.broken.get() {
             // SAFETY: live until here and not used again; nothing of it is referenced.
             unsafe { ffi::lua_close(self.lua.raw()) };
             debug_assert_eq!(self.memory.current(), 0, "every byte is accounted for");

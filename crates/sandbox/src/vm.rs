@@ -4,6 +4,7 @@
 //! of this crate: **no value with a destructor is alive across a call that can raise.** Methods of
 //! [`Lua`] that can raise say so; whatever has to outlive an error is owned by the host.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::{self, Write};
 use std::mem;
@@ -42,6 +43,9 @@ macro_rules! thin {
 }
 
 pub(crate) const REGISTRY: c_int = ffi::LUA_REGISTRYINDEX;
+
+/// Why nothing is run in a state any more.
+pub(crate) const BROKEN: &str = "the sandbox is broken: an earlier call panicked";
 
 impl Lua {
     /// # Safety
@@ -323,7 +327,7 @@ impl Lua {
     }
 
     /// Runs `body` so that an error it raises ends here. `data` outlives the error; `body` itself
-    /// keeps to the rule.
+    /// keeps to the rule. A panic goes on to the caller, and nothing is run in this state any more.
     pub fn protected<T>(self, data: &mut T, body: fn(Lua, &mut T)) -> Result<(), Raised> {
         struct Task<'a, T>(&'a mut T, fn(Lua, &mut T));
         unsafe extern "C-unwind" fn run<T>(state: *mut lua_State) -> c_int {
@@ -336,14 +340,25 @@ impl Lua {
             }
             0
         }
+        /// Dropped only when a panic passes through.
+        struct Panicked<'a>(&'a Cell<bool>);
+        impl Drop for Panicked<'_> {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let broken = &self.host().broken;
+        if broken.get() {
+            return Err(Raised { out_of_memory: false, message: BROKEN.into() });
+        }
         let mut task = Task(data, body);
+        let panicked = Panicked(broken);
         self.push_function(run::<T>);
         self.push_light((&raw mut task).cast::<c_void>());
         // SAFETY: live state; function and argument were pushed.
-        match unsafe { ffi::lua_pcall(self.0, 1, 0, 0) } {
-            ffi::LUA_OK => Ok(()),
-            status => Err(self.take_error(status)),
-        }
+        let status = unsafe { ffi::lua_pcall(self.0, 1, 0, 0) };
+        mem::forget(panicked);
+        if status == ffi::LUA_OK { Ok(()) } else { Err(self.take_error(status)) }
     }
 
     /// Pops an error value.

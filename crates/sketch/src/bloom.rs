@@ -4,6 +4,7 @@
 //! two hashes (Kirsch, Mitzenmacher 2006). What was added is always found; with n items in it,
 //! something else is found with probability p, and more often when there are more.
 
+use crate::Sketch;
 use crate::hash::{below, hash, mix};
 use crate::saved::{Reader, Writer};
 
@@ -61,13 +62,14 @@ impl Bloom {
         self.words.fill(0);
         self.count = 0;
     }
+}
 
-    /// Bytes on the heap.
-    pub fn bytes(&self) -> usize {
+impl Sketch for Bloom {
+    fn bytes(&self) -> usize {
         self.words.capacity() * 8
     }
 
-    pub fn save(&self, into: &mut Vec<u8>) {
+    fn save(&self, into: &mut Vec<u8>) {
         let mut writer = Writer::new(into, VERSION);
         writer.u64(self.items);
         writer.f64(self.probability);
@@ -77,7 +79,7 @@ impl Bloom {
         }
     }
 
-    pub fn restore(saved: &[u8]) -> Option<Bloom> {
+    fn restore(saved: &[u8]) -> Option<Bloom> {
         let mut reader = Reader::new(saved, VERSION)?;
         let (items, probability, count) = (reader.u64()?, reader.f64()?, reader.u64()?);
         if Bloom::bytes_for(items, probability)? != reader.rest() {

@@ -5,6 +5,7 @@
 //! their number, which need not be a power of two. False positives: 2·4 ⁄ 2¹⁶ = 0.00012 when full.
 //! An item whose fingerprint lies in its buckets already counts as a duplicate.
 
+use crate::Sketch;
 use crate::hash::{below, hash, mix};
 use crate::saved::{Reader, Writer};
 
@@ -88,13 +89,14 @@ impl Cuckoo {
         self.slots.fill(0);
         self.count = 0;
     }
+}
 
-    /// Bytes on the heap.
-    pub fn bytes(&self) -> usize {
+impl Sketch for Cuckoo {
+    fn bytes(&self) -> usize {
         self.slots.capacity() * 2
     }
 
-    pub fn save(&self, into: &mut Vec<u8>) {
+    fn save(&self, into: &mut Vec<u8>) {
         let mut writer = Writer::new(into, VERSION);
         writer.u64(self.items);
         for slot in &self.slots {
@@ -102,7 +104,7 @@ impl Cuckoo {
         }
     }
 
-    pub fn restore(saved: &[u8]) -> Option<Cuckoo> {
+    fn restore(saved: &[u8]) -> Option<Cuckoo> {
         let mut reader = Reader::new(saved, VERSION)?;
         let items = reader.u64()?;
         if Cuckoo::bytes_for(items)? != reader.rest() {

@@ -6,6 +6,7 @@
 //! together: quantiles that fall there lose their bound, the others keep it ([`DdSketch::collapsed`]).
 
 use crate::saved::{Reader, Writer};
+use crate::sketch::{NoRoom, Sketch, grow};
 
 /// Most buckets of a sketch, for the values above 0 and again for those below.
 const MOST_BUCKETS: usize = 1 << 16;
@@ -50,8 +51,16 @@ impl DdSketch {
 
     /// Adds a value `n` times; false for one that is not finite.
     pub fn add(&mut self, value: f64, n: u64) -> bool {
+        self.try_add(value, n, |_| true).expect("there is room")
+    }
+
+    /// As [`DdSketch::add`], but asks whether it may have so many bytes more before it takes them.
+    ///
+    /// # Errors
+    /// It may not: nothing was added.
+    pub fn try_add(&mut self, value: f64, n: u64, mut room: impl FnMut(usize) -> bool) -> Result<bool, NoRoom> {
         if !value.is_finite() || n == 0 {
-            return value.is_finite();
+            return Ok(value.is_finite());
         }
         let magnitude = value.abs();
         if magnitude < f64::MIN_POSITIVE {
@@ -59,12 +68,13 @@ impl DdSketch {
         } else {
             let index = (magnitude.ln() / self.ln_gamma()).ceil() as i32;
             let buckets = if value > 0.0 { &mut self.above } else { &mut self.below };
+            buckets.reserve(index, index, self.max_buckets, &mut room)?;
             buckets.add(index, n, self.max_buckets);
         }
         self.sum += value * n as f64;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
-        true
+        Ok(true)
     }
 
     /// The value at rank ⌊q (count − 1)⌋, for 0 ≤ q ≤ 1; nothing when there are none.
@@ -109,8 +119,21 @@ impl DdSketch {
 
     /// Adds what the other one holds; false, and nothing is done, if their accuracies differ.
     pub fn merge(&mut self, other: &DdSketch) -> bool {
+        self.try_merge(other, |_| true).expect("there is room")
+    }
+
+    /// As [`DdSketch::merge`], but asks whether it may have so many bytes more before it takes them.
+    ///
+    /// # Errors
+    /// It may not: nothing was added.
+    pub fn try_merge(&mut self, other: &DdSketch, mut room: impl FnMut(usize) -> bool) -> Result<bool, NoRoom> {
         if self.alpha != other.alpha {
-            return false;
+            return Ok(false);
+        }
+        for (into, from) in [(&mut self.above, &other.above), (&mut self.below, &other.below)] {
+            if let Some(last) = from.counts.len().checked_sub(1) {
+                into.reserve(from.first, from.first + last as i32, self.max_buckets, &mut room)?;
+            }
         }
         for (into, from) in [(&mut self.above, &other.above), (&mut self.below, &other.below)] {
             for (index, n) in from.iter() {
@@ -122,7 +145,17 @@ impl DdSketch {
         self.sum += other.sum;
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
-        true
+        Ok(true)
+    }
+
+    fn ln_gamma(&self) -> f64 {
+        ((1.0 + self.alpha) / (1.0 - self.alpha)).ln()
+    }
+
+    /// The value of a bucket that is off by α at both of its bounds.
+    fn middle(&self, index: i32) -> f64 {
+        let ln_gamma = self.ln_gamma();
+        (f64::from(index) * ln_gamma).exp() * 2.0 / (1.0 + ln_gamma.exp())
     }
 
     pub fn clear(&mut self) {
@@ -136,13 +169,14 @@ impl DdSketch {
             ..*self
         };
     }
+}
 
-    /// Bytes on the heap.
-    pub fn bytes(&self) -> usize {
+impl Sketch for DdSketch {
+    fn bytes(&self) -> usize {
         (self.above.counts.capacity() + self.below.counts.capacity()) * 8
     }
 
-    pub fn save(&self, into: &mut Vec<u8>) {
+    fn save(&self, into: &mut Vec<u8>) {
         let mut writer = Writer::new(into, VERSION);
         writer.f64(self.alpha);
         writer.u32(self.max_buckets as u32);
@@ -155,7 +189,7 @@ impl DdSketch {
         }
     }
 
-    pub fn restore(saved: &[u8]) -> Option<DdSketch> {
+    fn restore(saved: &[u8]) -> Option<DdSketch> {
         let mut reader = Reader::new(saved, VERSION)?;
         let mut sketch = DdSketch::new(reader.f64()?, reader.u32()? as usize)?;
         sketch.zeros = reader.u64()?;
@@ -165,16 +199,6 @@ impl DdSketch {
         reader.end()?;
         let sane = if sketch.count() == 0 { sketch.min > sketch.max } else { sketch.min <= sketch.max };
         sane.then_some(sketch)
-    }
-
-    fn ln_gamma(&self) -> f64 {
-        ((1.0 + self.alpha) / (1.0 - self.alpha)).ln()
-    }
-
-    /// The value of a bucket that is off by α at both of its bounds.
-    fn middle(&self, index: i32) -> f64 {
-        let ln_gamma = self.ln_gamma();
-        (f64::from(index) * ln_gamma).exp() * 2.0 / (1.0 + ln_gamma.exp())
     }
 }
 
@@ -188,6 +212,16 @@ struct Buckets {
 }
 
 impl Buckets {
+    /// Makes room for the buckets from `low` to `high`, as far as they will be kept.
+    fn reserve(&mut self, low: i32, high: i32, most: usize, room: &mut dyn FnMut(usize) -> bool) -> Result<(), NoRoom> {
+        let (low, high) = match self.counts.len().checked_sub(1) {
+            Some(last) => (low.min(self.first), high.max(self.first + last as i32)),
+            None => (low, high),
+        };
+        grow(&mut self.counts, ((high - low) as usize + 1).min(most), most, room)
+    }
+
+    /// Without taking memory: see [`Buckets::reserve`].
     fn add(&mut self, index: i32, n: u64, most: usize) {
         self.total = self.total.saturating_add(n);
         if self.counts.is_empty() {
@@ -201,7 +235,8 @@ impl Buckets {
             let lowest = last - most as i32 + 1;
             self.collapsed |= index < lowest;
             let missing = (self.first - index.max(lowest)) as usize;
-            self.counts.splice(0..0, std::iter::repeat_n(0, missing));
+            self.counts.resize(self.counts.len() + missing, 0);
+            self.counts.rotate_right(missing);
             self.first -= missing as i32;
         }
         let slot = &mut self.counts[(index.max(self.first) - self.first) as usize];
@@ -315,6 +350,28 @@ mod tests {
             sketch.save(&mut saved);
             prop_assert_eq!(DdSketch::restore(&saved), Some(sketch));
             prop_assert_eq!(DdSketch::restore(&saved[..cut.min(saved.len() - 1)]), None);
+        }
+
+        /// What it asks for is what it takes, and what is refused changes nothing.
+        #[test]
+        fn asks_before_it_grows(values in proptest::collection::vec(value(), 1..60), more in proptest::collection::vec(value(), 0..60), most in 0_usize..4000, buckets in 16_usize..600) {
+            let mut sketch = DdSketch::new(0.02, buckets).unwrap();
+            let other = of(0.02, &more);
+            for value in values.iter().map(Some).chain([None]) {
+                let (before, told) = (sketch.bytes(), sketch.clone());
+                let mut granted = 0;
+                let room = |bytes: usize| {
+                    let given = before + granted + bytes <= most;
+                    granted += if given { bytes } else { 0 };
+                    given
+                };
+                let done = match value {
+                    Some(value) => sketch.try_add(*value, 1, room),
+                    None => sketch.try_merge(&other, room),
+                };
+                prop_assert!(sketch.bytes() == before + granted && sketch.bytes() <= most);
+                prop_assert!(done.is_ok() || sketch == told);
+            }
         }
 
         #[test]

@@ -3,6 +3,7 @@
 //! A [cuckoo filter](crate::Cuckoo) whose entries carry the interval in which they were last added.
 //! Those that are 255 intervals old are swept when time moves on. False positives: 0.00012 when full.
 
+use crate::Sketch;
 use crate::cuckoo::{Place, slots_for};
 use crate::saved::{Reader, Writer};
 
@@ -97,39 +98,6 @@ impl Expiring {
         self.count
     }
 
-    pub fn clear(&mut self) {
-        self.slots.fill(0);
-        self.count = 0;
-    }
-
-    /// Bytes on the heap.
-    pub fn bytes(&self) -> usize {
-        self.slots.capacity() * 2 + self.times.capacity()
-    }
-
-    pub fn save(&self, into: &mut Vec<u8>) {
-        let mut writer = Writer::new(into, VERSION);
-        writer.u64(self.items);
-        writer.u64(self.now as u64);
-        for slot in &self.slots {
-            writer.bytes(&slot.to_le_bytes());
-        }
-        writer.bytes(&self.times);
-    }
-
-    pub fn restore(saved: &[u8]) -> Option<Expiring> {
-        let mut reader = Reader::new(saved, VERSION)?;
-        let (items, now) = (reader.u64()?, reader.u64()? as i64);
-        if Expiring::bytes_for(items)? != reader.rest() {
-            return None;
-        }
-        let n = slots_for(items)?;
-        let slots: Vec<u16> = reader.bytes(n * 2)?.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
-        let times = reader.bytes(n)?.to_vec();
-        let count = slots.iter().filter(|&&s| s != 0).count() as u64;
-        Some(Expiring { items, now, count, slots, times })
-    }
-
     fn time(&self, slot: usize) -> i64 {
         self.now - i64::from((self.now as u8).wrapping_sub(self.times[slot]))
     }
@@ -147,6 +115,40 @@ impl Expiring {
             }
         }
         self.now = interval;
+    }
+
+    pub fn clear(&mut self) {
+        self.slots.fill(0);
+        self.count = 0;
+    }
+}
+
+impl Sketch for Expiring {
+    fn bytes(&self) -> usize {
+        self.slots.capacity() * 2 + self.times.capacity()
+    }
+
+    fn save(&self, into: &mut Vec<u8>) {
+        let mut writer = Writer::new(into, VERSION);
+        writer.u64(self.items);
+        writer.u64(self.now as u64);
+        for slot in &self.slots {
+            writer.bytes(&slot.to_le_bytes());
+        }
+        writer.bytes(&self.times);
+    }
+
+    fn restore(saved: &[u8]) -> Option<Expiring> {
+        let mut reader = Reader::new(saved, VERSION)?;
+        let (items, now) = (reader.u64()?, reader.u64()? as i64);
+        if Expiring::bytes_for(items)? != reader.rest() {
+            return None;
+        }
+        let n = slots_for(items)?;
+        let slots: Vec<u16> = reader.bytes(n * 2)?.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+        let times = reader.bytes(n)?.to_vec();
+        let count = slots.iter().filter(|&&s| s != 0).count() as u64;
+        Some(Expiring { items, now, count, slots, times })
     }
 }
 

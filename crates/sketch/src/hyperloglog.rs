@@ -5,6 +5,7 @@
 //! cardinality estimation algorithms for HyperLogLog sketches", 2017), which needs neither a table
 //! of corrections nor a switch to linear counting. Standard error 1.04 ⁄ √2¹⁴ = 0.81 %.
 
+use crate::Sketch;
 use crate::hash::hash;
 use crate::saved::{Reader, Writer};
 
@@ -65,27 +66,6 @@ impl HyperLogLog {
         }
     }
 
-    pub fn clear(&mut self) {
-        self.packed.fill(0);
-    }
-
-    /// Bytes on the heap.
-    pub fn bytes(&self) -> usize {
-        self.packed.capacity()
-    }
-
-    pub fn save(&self, into: &mut Vec<u8>) {
-        Writer::new(into, VERSION).bytes(&self.packed[..BYTES]);
-    }
-
-    pub fn restore(saved: &[u8]) -> Option<HyperLogLog> {
-        let mut reader = Reader::new(saved, VERSION)?;
-        let mut restored = HyperLogLog::default();
-        restored.packed[..BYTES].copy_from_slice(reader.bytes(BYTES)?);
-        reader.end()?;
-        (0..REGISTERS).all(|r| usize::from(restored.get(r)) <= HIGHEST).then_some(restored)
-    }
-
     fn get(&self, register: usize) -> u8 {
         let (byte, shift) = (register * 6 / 8, register * 6 % 8);
         let pair = u16::from_le_bytes([self.packed[byte], self.packed[byte + 1]]);
@@ -97,6 +77,28 @@ impl HyperLogLog {
         let pair = u16::from_le_bytes([self.packed[byte], self.packed[byte + 1]]);
         let pair = (pair & !(63 << shift)) | u16::from(rank & 63) << shift;
         [self.packed[byte], self.packed[byte + 1]] = pair.to_le_bytes();
+    }
+
+    pub fn clear(&mut self) {
+        self.packed.fill(0);
+    }
+}
+
+impl Sketch for HyperLogLog {
+    fn bytes(&self) -> usize {
+        self.packed.capacity()
+    }
+
+    fn save(&self, into: &mut Vec<u8>) {
+        Writer::new(into, VERSION).bytes(&self.packed[..BYTES]);
+    }
+
+    fn restore(saved: &[u8]) -> Option<HyperLogLog> {
+        let mut reader = Reader::new(saved, VERSION)?;
+        let mut restored = HyperLogLog::default();
+        restored.packed[..BYTES].copy_from_slice(reader.bytes(BYTES)?);
+        reader.end()?;
+        (0..REGISTERS).all(|r| usize::from(restored.get(r)) <= HIGHEST).then_some(restored)
     }
 }
 

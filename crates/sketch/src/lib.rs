@@ -9,12 +9,13 @@
 //! | [`Cuckoo`] | the same, and forgets on request | 17 bits an item | false positives 0.00012 |
 //! | [`Expiring`] | the same, and forgets what is old | 26 bits an item | false positives 0.00012 |
 //! | [`DdSketch`] | any quantile | 8 bytes a bucket | relative error α |
-//! | [`TopK`] | the most frequent items | some 100 bytes an item | N ⁄ capacity |
+//! | [`TopK`] | the most frequent items | some 60 bytes an item and its text | N ⁄ capacity |
 //! | [`sax::Word`] | how alike two shapes are | one byte a frame | a lower bound of the distance |
 //!
-//! All are deterministic: the same stream gives the same bytes. `save` writes a versioned form and
-//! `restore` reads it back; damaged bytes give `None`, and never more memory than they are long
-//! times a small factor.
+//! All are deterministic: the same stream gives the same bytes. All are [`Sketch`]es: `save` writes a
+//! versioned form and `restore` reads it back; damaged bytes give `None`, and never more memory than
+//! they are long times a small factor. Those that grow can be made to ask before they do:
+//! [`TopK::try_add`], [`DdSketch::try_add`].
 //!
 //! ```
 //! let mut visitors = sketch::HyperLogLog::default();
@@ -32,6 +33,7 @@ mod hash;
 mod hyperloglog;
 mod saved;
 pub mod sax;
+mod sketch;
 mod topk;
 
 pub use bloom::Bloom;
@@ -39,4 +41,5 @@ pub use cuckoo::{Added, Cuckoo};
 pub use ddsketch::DdSketch;
 pub use expiring::{Expiring, Seen};
 pub use hyperloglog::HyperLogLog;
+pub use sketch::{NoRoom, Sketch};
 pub use topk::{TopItem, TopK};

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::sync::OnceLock;
 
+use crate::Sketch;
 use crate::saved::{Reader, Writer};
 
 /// Most values of a window.
@@ -71,20 +72,21 @@ impl Word {
     pub fn cardinality(&self) -> usize {
         self.cardinality
     }
+}
 
-    /// Bytes on the heap.
-    pub fn bytes(&self) -> usize {
+impl Sketch for Word {
+    fn bytes(&self) -> usize {
         self.letters.capacity()
     }
 
-    pub fn save(&self, into: &mut Vec<u8>) {
+    fn save(&self, into: &mut Vec<u8>) {
         let mut writer = Writer::new(into, VERSION);
         writer.u32(self.cardinality as u32);
         writer.u32(self.values.unwrap_or(0) as u32);
         writer.bytes(self.to_string().as_bytes());
     }
 
-    pub fn restore(saved: &[u8]) -> Option<Word> {
+    fn restore(saved: &[u8]) -> Option<Word> {
         let mut reader = Reader::new(saved, VERSION)?;
         let (c, n) = (reader.u32()? as usize, reader.u32()? as usize);
         let mut word = Word::parse(reader.bytes(reader.rest())?, c).ok()?;
@@ -121,6 +123,11 @@ impl Window {
         Ok(Window { values: VecDeque::with_capacity(n), n, w, c })
     }
 
+    /// Bytes that a window of `n` values takes, of as many as there may be.
+    pub fn bytes_for(n: usize) -> usize {
+        n.min(MOST_VALUES) * 8
+    }
+
     /// Adds a value behind the others; drops the first when there are n. True when there are n.
     pub fn add(&mut self, value: f64) -> bool {
         if self.values.len() == self.n {
@@ -143,19 +150,20 @@ impl Window {
     pub fn clear(&mut self) {
         self.values.clear();
     }
+}
 
-    /// Bytes on the heap.
-    pub fn bytes(&self) -> usize {
+impl Sketch for Window {
+    fn bytes(&self) -> usize {
         self.values.capacity() * 8
     }
 
-    pub fn save(&self, into: &mut Vec<u8>) {
+    fn save(&self, into: &mut Vec<u8>) {
         let mut writer = Writer::new(into, VERSION);
         [self.n, self.w, self.c].into_iter().for_each(|x| writer.u32(x as u32));
         self.values.iter().for_each(|&v| writer.f64(v));
     }
 
-    pub fn restore(saved: &[u8]) -> Option<Window> {
+    fn restore(saved: &[u8]) -> Option<Window> {
         let mut reader = Reader::new(saved, VERSION)?;
         let mut window = Window::new(reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize).ok()?;
         if reader.rest() > window.n * 8 {

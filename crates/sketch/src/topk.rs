@@ -5,15 +5,16 @@
 //! m counters: every item that makes up more than N ⁄ m is among them, a count is never too low and
 //! at most its `error` ≤ N ⁄ m too high.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod places;
+
+use std::hash::{BuildHasher, RandomState};
 
 use crate::saved::{Reader, Writer};
+use crate::sketch::{NoRoom, Sketch, grow};
+use places::Places;
 
 /// Most counters.
 const MOST: usize = 1 << 20;
-/// What an item takes beside its text, about.
-const OVERHEAD: usize = 96;
 const VERSION: u8 = 1;
 
 /// An item that is counted.
@@ -26,14 +27,15 @@ pub struct TopItem<'a> {
     pub error: u64,
 }
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 struct Counter {
-    item: Arc<[u8]>,
+    item: Box<[u8]>,
     count: u64,
     error: u64,
+    hash: u32,
 }
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct TopK {
     capacity: usize,
     total: u64,
@@ -42,13 +44,22 @@ pub struct TopK {
     /// A heap: the least count first.
     heap: Vec<Counter>,
     /// Where in the heap an item is.
-    places: HashMap<Arc<[u8]>, usize>,
+    places: Places,
+    /// Keyed, so that nobody can choose items that collide.
+    hasher: RandomState,
 }
 
 impl TopK {
     /// 1 to 2²⁰ counters, else nothing.
     pub fn new(capacity: usize) -> Option<TopK> {
-        (1..=MOST).contains(&capacity).then(|| TopK { capacity, total: 0, text: 0, heap: Vec::new(), places: HashMap::new() })
+        (1..=MOST).contains(&capacity).then(|| TopK {
+            capacity,
+            total: 0,
+            text: 0,
+            heap: Vec::new(),
+            places: Places::default(),
+            hasher: RandomState::new(),
+        })
     }
 
     pub fn capacity(&self) -> usize {
@@ -57,24 +68,34 @@ impl TopK {
 
     /// Counts an item `n` times.
     pub fn add(&mut self, item: &[u8], n: u64) {
+        self.try_add(item, n, |_| true).expect("there is room");
+    }
+
+    /// As [`TopK::add`], but asks whether it may have so many bytes more before it takes them.
+    ///
+    /// # Errors
+    /// It may not: nothing was counted.
+    pub fn try_add(&mut self, item: &[u8], n: u64, mut room: impl FnMut(usize) -> bool) -> Result<(), NoRoom> {
         if n == 0 {
-            return;
+            return Ok(());
         }
-        self.total = self.total.saturating_add(n);
-        let place = match self.places.get(item) {
-            Some(&place) => place,
+        let hash = self.hash(item);
+        let place = match self.find(hash, item) {
+            Some(place) => place,
             None if self.heap.len() < self.capacity => {
-                self.insert(item);
+                self.insert(hash, item, &mut room)?;
                 self.rise(self.heap.len() - 1)
             }
             None => {
-                self.take_over(item);
+                self.take_over(hash, item, &mut room)?;
                 0
             }
         };
+        self.total = self.total.saturating_add(n);
         let counter = &mut self.heap[place];
         counter.count = counter.count.saturating_add(n);
         self.sink(place);
+        Ok(())
     }
 
     /// The items with the highest counts, at most `n`; those with the same count by their bytes.
@@ -86,7 +107,7 @@ impl TopK {
     }
 
     pub fn get(&self, item: &[u8]) -> Option<TopItem<'_>> {
-        let counter = &self.heap[*self.places.get(item)?];
+        let counter = &self.heap[self.find(self.hash(item), item)?];
         Some(TopItem { item: &counter.item, count: counter.count, error: counter.error })
     }
 
@@ -105,59 +126,38 @@ impl TopK {
     }
 
     pub fn clear(&mut self) {
-        *self = TopK { capacity: self.capacity, total: 0, text: 0, heap: Vec::new(), places: HashMap::new() };
+        *self = TopK { total: 0, text: 0, heap: Vec::new(), places: Places::default(), hasher: self.hasher.clone(), ..*self };
     }
 
-    /// Bytes on the heap, about.
-    pub fn bytes(&self) -> usize {
-        self.text + self.heap.capacity().max(self.places.capacity()) * OVERHEAD
+    fn hash(&self, item: &[u8]) -> u32 {
+        self.hasher.hash_one(item) as u32
     }
 
-    pub fn save(&self, into: &mut Vec<u8>) {
-        let mut writer = Writer::new(into, VERSION);
-        writer.u32(self.capacity as u32);
-        writer.u64(self.total);
-        for counter in &self.heap {
-            writer.u64(counter.count);
-            writer.u64(counter.error);
-            writer.u32(counter.item.len() as u32);
-            writer.bytes(&counter.item);
-        }
+    fn find(&self, hash: u32, item: &[u8]) -> Option<usize> {
+        self.places.find(hash, |place| *self.heap[place].item == *item)
     }
 
-    pub fn restore(saved: &[u8]) -> Option<TopK> {
-        let mut reader = Reader::new(saved, VERSION)?;
-        let mut restored = TopK::new(reader.u32()? as usize)?;
-        restored.total = reader.u64()?;
-        while reader.rest() > 0 {
-            let (count, error, len) = (reader.u64()?, reader.u64()?, reader.u32()?);
-            let item = reader.bytes(len as usize)?;
-            if restored.heap.len() == restored.capacity || restored.places.contains_key(item) || error > count {
-                return None;
-            }
-            restored.insert(item);
-            let last = restored.heap.len() - 1;
-            (restored.heap[last].count, restored.heap[last].error) = (count, error);
-            restored.rise(last);
-        }
-        Some(restored)
-    }
-
-    fn insert(&mut self, item: &[u8]) {
-        let item: Arc<[u8]> = item.into();
+    fn insert(&mut self, hash: u32, item: &[u8], room: &mut dyn FnMut(usize) -> bool) -> Result<(), NoRoom> {
+        self.places.reserve(|place| self.heap[place].hash, room)?;
+        let len = self.heap.len() + 1;
+        grow(&mut self.heap, len, self.capacity, room)?;
+        let item = copy(item, item.len(), room)?;
         self.text += item.len();
-        self.places.insert(item.clone(), self.heap.len());
-        self.heap.push(Counter { item, count: 0, error: 0 });
+        self.places.insert(hash, self.heap.len());
+        self.heap.push(Counter { item, count: 0, error: 0, hash });
+        Ok(())
     }
 
     /// Gives the least counter to another item.
-    fn take_over(&mut self, item: &[u8]) {
-        let least = &mut self.heap[0];
-        self.places.remove(&least.item);
-        self.text = self.text - least.item.len() + item.len();
-        least.item = item.into();
-        least.error = least.count;
-        self.places.insert(least.item.clone(), 0);
+    fn take_over(&mut self, hash: u32, item: &[u8], room: &mut dyn FnMut(usize) -> bool) -> Result<(), NoRoom> {
+        let had = self.heap[0].item.len();
+        let item = copy(item, item.len().saturating_sub(had), room)?;
+        self.places.remove(self.heap[0].hash, 0, |place| self.heap[place].hash);
+        self.text = self.text - had + item.len();
+        self.places.insert(hash, 0);
+        let count = self.heap[0].count;
+        self.heap[0] = Counter { item, count, error: count, hash };
+        Ok(())
     }
 
     fn rise(&mut self, mut place: usize) -> usize {
@@ -181,19 +181,64 @@ impl TopK {
     }
 
     fn swap(&mut self, a: usize, b: usize) {
+        self.places.swap((self.heap[a].hash, a), (self.heap[b].hash, b));
         self.heap.swap(a, b);
-        for place in [a, b] {
-            if let Some(known) = self.places.get_mut(&self.heap[place].item) {
-                *known = place;
-            }
+    }
+}
+
+impl Sketch for TopK {
+    fn bytes(&self) -> usize {
+        self.text + self.heap.capacity() * size_of::<Counter>() + self.places.bytes()
+    }
+
+    fn save(&self, into: &mut Vec<u8>) {
+        let mut writer = Writer::new(into, VERSION);
+        writer.u32(self.capacity as u32);
+        writer.u64(self.total);
+        for counter in &self.heap {
+            writer.u64(counter.count);
+            writer.u64(counter.error);
+            writer.u32(counter.item.len() as u32);
+            writer.bytes(&counter.item);
         }
     }
+
+    fn restore(saved: &[u8]) -> Option<TopK> {
+        let mut reader = Reader::new(saved, VERSION)?;
+        let mut restored = TopK::new(reader.u32()? as usize)?;
+        restored.total = reader.u64()?;
+        while reader.rest() > 0 {
+            let (count, error, len) = (reader.u64()?, reader.u64()?, reader.u32()?);
+            let item = reader.bytes(len as usize)?;
+            let hash = restored.hash(item);
+            if restored.heap.len() == restored.capacity || restored.find(hash, item).is_some() || error > count {
+                return None;
+            }
+            restored.insert(hash, item, &mut |_| true).ok()?;
+            let last = restored.heap.len() - 1;
+            (restored.heap[last].count, restored.heap[last].error) = (count, error);
+            restored.rise(last);
+        }
+        Some(restored)
+    }
+}
+
+/// A copy of an item, by which it grows so much.
+fn copy(item: &[u8], more: usize, room: &mut dyn FnMut(usize) -> bool) -> Result<Box<[u8]>, NoRoom> {
+    if more > 0 && !room(more) {
+        return Err(NoRoom);
+    }
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(item.len()).map_err(|_| NoRoom)?;
+    copy.extend_from_slice(item);
+    Ok(copy.into_boxed_slice())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::HashMap;
 
     #[test]
     fn counts_exactly_while_there_is_room() {
@@ -237,7 +282,25 @@ mod tests {
             top.save(&mut saved);
             let restored = TopK::restore(&saved).unwrap();
             prop_assert_eq!(restored.list(usize::MAX), top.list(usize::MAX));
-            prop_assert_eq!(TopK::restore(&saved[..saved.len() - 1]), None);
+            prop_assert!(TopK::restore(&saved[..saved.len() - 1]).is_none());
+        }
+
+        /// What it asks for is what it takes, and what is refused changes nothing.
+        #[test]
+        fn asks_before_it_grows(stream in proptest::collection::vec((0_usize..60, 1_u64..9), 1..300), capacity in 1_usize..40, most in 0_usize..6000) {
+            let mut top = TopK::new(capacity).unwrap();
+            for (item, n) in stream {
+                let (item, before, total) = (vec![item as u8; item], top.bytes(), top.total());
+                let mut granted = 0;
+                let added = top.try_add(&item, n, |more| {
+                    let given = before + granted + more <= most;
+                    granted += if given { more } else { 0 };
+                    given
+                });
+                prop_assert!(top.bytes() <= before + granted && top.bytes() <= most);
+                prop_assert_eq!(top.total() - total, if added.is_ok() { n } else { 0 });
+                prop_assert_eq!(added.is_ok(), top.get(&item).is_some_and(|i| i.count >= n));
+            }
         }
 
         #[test]

@@ -6,6 +6,8 @@ use sandbox::native::{Call, Error, Function, Object, Returned, Slot, Value};
 use super::run;
 use super::values::{Values, key, raise};
 
+/// What a rule takes in a grammar, while that is made and then.
+pub const RULE: usize = 256;
 /// How deep tables of rules may lie in each other.
 const MAX_TABLES: usize = 20;
 
@@ -92,12 +94,13 @@ pub fn one(call: &mut Call<'_>, make: impl FnOnce(&Pattern) -> Result<Pattern, l
     values.finish(call, make(&pattern))
 }
 
-type Operator = fn(&Pattern, &Pattern) -> Result<Pattern, lpeg::Error>;
+pub type Operator = fn(&Pattern, &Pattern) -> Result<Pattern, lpeg::Error>;
 
 fn two(call: &mut Call<'_>, make: Operator) -> Result<Returned, Error> {
     let mut values = Values::new(call)?;
     let a = argument(call, 1, &mut values)?;
     let b = argument(call, 2, &mut values)?;
+    values.room(call, &a, &b)?;
     values.finish(call, make(&a, &b))
 }
 
@@ -121,7 +124,10 @@ pub fn division(call: &mut Call<'_>, n: usize, values: &mut Values) -> Result<Ca
 /// The capture that the value in a slot makes right of `/`, if it can.
 pub fn division_of(call: &mut Call<'_>, slot: Slot, values: &mut Values) -> Result<Option<Capture>, Error> {
     Ok(Some(match call.value(slot) {
-        Value::String(text) => Capture::Format(text.into()),
+        Value::String(text) => {
+            call.room_for(text.len())?;
+            Capture::Format(text.into())
+        }
         Value::Table(_) => Capture::Query(values.keep(call, slot)?),
         Value::Function(_) => Capture::Function(values.keep(call, slot)?),
         Value::Integer(n) if (0..=0xffff).contains(&n) => Capture::Select(n as u32),
@@ -143,7 +149,10 @@ pub fn argument(call: &mut Call<'_>, n: usize, values: &mut Values) -> Result<Pa
 /// What lies in a slot as a pattern: strings, numbers, booleans, tables of rules and functions become patterns.
 pub fn convert(call: &mut Call<'_>, slot: Slot, values: &mut Values, depth: usize) -> Result<Pattern, Error> {
     match call.value(slot) {
-        Value::String(text) => Ok(Pattern::literal(text)),
+        Value::String(text) => {
+            call.room_for(text.len())?;
+            Ok(Pattern::literal(text))
+        }
         Value::Integer(n) => Pattern::any(n).map_err(raise),
         Value::Number(x) if x.fract() == 0.0 => Pattern::any(x as i64).map_err(raise),
         Value::Bool(true) => Ok(Pattern::empty()),
@@ -188,9 +197,11 @@ fn grammar(call: &mut Call<'_>, table: Slot, values: &mut Values, depth: usize) 
             return Err(raise(lpeg::Error::TooManyRules));
         }
         let pattern = rule(call, &other, value, values, depth)?;
+        call.room_for((rules.len() + 1) * RULE)?;
         rules.push((other, pattern));
         Ok(())
     })?;
+    call.room_for(rules.len() * RULE)?;
     Pattern::grammar(rules).map_err(raise)
 }
 

@@ -50,7 +50,8 @@ pub fn run(call: &mut Call<'_>, pattern: Slot, subject: usize, init: usize, extr
     let Some(object) = call.object_at::<LuaPattern>(pattern) else { return Err(Error::message("pattern expected")) };
     let fresh = !object.borrow().0.is_compiled();
     if fresh {
-        call.room_for(object.borrow().0.size() * 48)?;
+        // An instruction or two for each node, sets and texts.
+        call.room_for(object.borrow().0.size() * 48 + object.borrow().0.bytes() + 1024)?;
     }
     let program = object.borrow().0.program().map_err(raise)?;
     if fresh {

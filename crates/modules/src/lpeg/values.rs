@@ -13,6 +13,10 @@ thread_local! {
     static NEXT: Cell<i64> = const { Cell::new(1) };
 }
 
+/// What there is room for before the next step: the nodes that one operator or capture makes, with a literal that is
+/// joined of two.
+const AHEAD: usize = 6 << 10;
+
 /// The values of a pattern that is being made.
 pub struct Values {
     table: Option<Slot>,
@@ -24,7 +28,13 @@ pub struct Values {
 
 impl Values {
     pub fn new(call: &mut Call<'_>) -> Result<Values, Error> {
+        call.room_for(AHEAD)?;
         Ok(Values { table: None, own: false, _account: State::of(call)?.1.borrow().ledger.enter() })
+    }
+
+    /// To be asked before two patterns are put together: the new one lists the parts of both.
+    pub fn room(&self, call: &Call<'_>, a: &Pattern, b: &Pattern) -> Result<(), Error> {
+        call.room_for(AHEAD + (a.size() + b.size()) * size_of::<usize>())
     }
 
     /// Makes sure that there is a table of our own.
@@ -66,6 +76,7 @@ impl Values {
     /// Charges the script for what was made so far, and asks whether it may go on.
     pub fn settle(&self, call: &mut Call<'_>) -> Result<(), Error> {
         State::settle(call)?;
+        call.room_for(AHEAD)?;
         call.budget()
     }
 
@@ -101,7 +112,10 @@ pub fn raise(error: lpeg::Error) -> Error {
 /// The name of a rule or group.
 pub fn key(call: &Call<'_>, slot: Slot) -> Result<Key, Error> {
     Ok(match call.value(slot) {
-        Value::String(text) => Key::Text(text.into()),
+        Value::String(text) => {
+            call.room_for(text.len())?;
+            Key::Text(text.into())
+        }
         Value::Integer(n) => Key::Integer(n),
         Value::Number(x) if x.fract() == 0.0 && x.abs() < 9e15 => Key::Integer(x as i64),
         Value::Number(x) => Key::Number(x.to_bits()),

@@ -12,7 +12,7 @@
 use lpeg::{Capture, Charset, Key, Pattern};
 use sandbox::native::{Call, Error, Returned, Slot, Value};
 
-use crate::lpeg::{CLASSES, Values, convert, division_of};
+use crate::lpeg::{CLASSES, Operator, RULE, Values, convert, division_of};
 
 /// How deep brackets may be nested.
 const MAX_DEPTH: usize = 100;
@@ -68,6 +68,11 @@ impl Parser<'_, '_> {
     fn made(&mut self, pattern: Result<Pattern, lpeg::Error>) -> Result<Pattern, Error> {
         self.values.settle(self.call)?;
         pattern.or_else(|error| self.error(error.to_string()))
+    }
+
+    fn join(&mut self, a: &Pattern, b: &Pattern, make: Operator) -> Result<Pattern, Error> {
+        self.values.room(self.call, a, b)?;
+        self.made(make(a, b))
     }
 
     // ---- words
@@ -185,6 +190,7 @@ impl Parser<'_, '_> {
                     next = self.definition();
                 }
                 self.rules -= 1;
+                self.call.room_for(rules.len() * RULE)?;
                 Pattern::grammar(rules).or_else(|error| {
                     self.at = begin;
                     self.error(error.to_string())
@@ -199,7 +205,7 @@ impl Parser<'_, '_> {
         let mut all = self.sequence()?;
         while self.take("/") {
             let next = self.sequence()?;
-            all = self.made(all.or(&next))?;
+            all = self.join(&all, &next, Pattern::or)?;
         }
         Ok(all)
     }
@@ -208,7 +214,7 @@ impl Parser<'_, '_> {
         let mut all = Pattern::empty();
         self.space();
         while let Some(next) = self.prefixed()? {
-            all = self.made(all.then(&next))?;
+            all = self.join(&all, &next, Pattern::then)?;
         }
         Ok(all)
     }
@@ -275,11 +281,11 @@ impl Parser<'_, '_> {
         let (mut all, mut power) = (Pattern::empty(), pattern.clone());
         while n > 0 {
             if n % 2 == 1 {
-                all = self.made(all.then(&power))?;
+                all = self.join(&all, &power, Pattern::then)?;
             }
             n /= 2;
             if n > 0 {
-                power = self.made(power.then(&power))?;
+                power = self.join(&power, &power, Pattern::then)?;
             }
         }
         Ok(all)
@@ -335,6 +341,7 @@ impl Parser<'_, '_> {
     fn primary(&mut self) -> Result<Option<Pattern>, Error> {
         let begin = self.at;
         if let Some(text) = self.string()? {
+            self.call.room_for(text.len())?;
             return Ok(Some(Pattern::literal(&text)));
         }
         let bracketed = |parser: &mut Self, end: &str, capture: Option<Capture>| {
@@ -436,7 +443,7 @@ impl Parser<'_, '_> {
         let mut all = self.item(begin)?;
         while !self.take("]") {
             let item = self.item(begin)?;
-            all = self.made(all.or(&item))?;
+            all = self.join(&all, &item, Pattern::or)?;
         }
         if negated { self.made(Pattern::set(&Charset::FULL).except(&all)) } else { Ok(all) }
     }

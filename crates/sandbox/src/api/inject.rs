@@ -87,7 +87,7 @@ fn add(lua: Lua, host: &Host) {
 
 /// Keeps the bytes of the message an encoder just added, as what it made of the one at hand.
 fn encode(host: &Host) {
-    let (mut own, mut encoded) = (host.own.borrow_mut(), host.encoded.borrow_mut());
+    let (mut own, mut encoded) = (host.own().borrow_mut(), host.encoded.borrow_mut());
     let Some(at) = own.len().checked_sub(1) else { return }; // on a tick it joins the others
     encoded.clear();
     wire::encode(own.view(b"", at), &mut encoded);
@@ -135,7 +135,7 @@ pub(super) fn admit(lua: Lua, function: &str) {
     }
     let (used, max) = (host.injected.get() + 1, host.max_inject.get());
     if host.config.family == Family::Input {
-        host.own.borrow_mut().clear(); // of what was refused before
+        host.own().borrow_mut().clear(); // of what was refused before
         host.stored.set(0);
     }
     let stored = host.stored.get();

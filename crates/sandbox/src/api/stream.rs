@@ -15,6 +15,8 @@ use crate::vm::Lua;
 
 /// Bytes read from a file at a time at least.
 const CHUNK: usize = 8192;
+/// Bytes that a decoded message counts for, by each byte it has framed.
+const DECODED: usize = 20;
 
 /// The bytes of a stream that are not used up yet, and the message found last.
 pub(super) struct StreamReader {
@@ -52,7 +54,7 @@ impl Object for StreamReader {
     ];
 
     fn bytes(&self) -> usize {
-        self.buffer.capacity() + if self.decoded.is_some() { 20 * self.message.as_ref().map_or(0, Range::len) } else { 0 }
+        self.buffer.capacity() + if self.decoded.is_some() { DECODED * self.message.as_ref().map_or(0, Range::len) } else { 0 }
     }
 }
 
@@ -200,6 +202,9 @@ fn read_message(call: &mut Call<'_>) -> Result<Returned, Error> {
     };
     let (field, array) = (index(3, "field index must be >= 0")?, index(4, "array index must be >= 0")?);
     let mut reader = reader.try_borrow_mut().map_err(|_| Error::argument(1, "the stream_reader is in use"))?;
+    if reader.decoded.is_none() {
+        call.room_for(DECODED * reader.message.as_ref().map_or(0, Range::len))?;
+    }
     let api = call.lua().host().config.api;
     let found = match (reader.view(), field_name(&name)) {
         (None, _) => Found::Nothing,

@@ -18,6 +18,8 @@ use crate::vm::Lua;
 
 /// Memory that the smaller operations surely do not exceed.
 const SLACK: usize = 4096;
+/// Free slots of the stack that every operation finds, so that looking at a value needs no memory.
+const FREE: c_int = 8;
 /// What an object takes in Lua, about.
 const HANDLE: usize = 96;
 
@@ -199,12 +201,13 @@ impl<'a> Call<'a> {
 
     // ---- objects
 
-    /// Works on the object that is argument `n`; what it grows by is charged afterwards.
+    /// Works on the object that is argument `n`. What may grow asks for [`Call::room_for`] it before it
+    /// does; it is charged afterwards.
     ///
     /// # Errors
     /// It is another type of value; or the script has no memory for what it grew by.
-    pub fn with<T: Object, R>(&mut self, n: usize, work: impl FnOnce(&mut T) -> R) -> Result<R, Error> {
-        // A script that catches the error of an object that grew too much does not let it grow on.
+    pub fn with<T: Object, R>(&self, n: usize, work: impl FnOnce(&mut T) -> R) -> Result<R, Error> {
+        // A script that catches the error of an object that grew too much, unasked, does not let it grow on.
         self.room_for(0)?;
         let object = self.object::<T>(n)?;
         let done = {
@@ -229,13 +232,9 @@ impl<'a> Call<'a> {
     }
 
     /// Charges the script for what the object in the slot has grown by.
-    pub fn charge(&mut self, slot: Slot) -> Result<(), Error> {
+    pub fn charge(&self, slot: Slot) -> Result<(), Error> {
         let Some(handle) = handle(self.lua, slot.0) else { return Ok(()) };
-        let grown = handle.recharge(self.memory());
-        if grown > 0 && self.memory().current() > self.memory().cap() {
-            self.make_room(0)?;
-        }
-        Ok(())
+        if handle.recharge(self.memory()) > 0 { self.room_for(0) } else { Ok(()) }
     }
 
     /// Gives the script a new object.
@@ -245,14 +244,17 @@ impl<'a> Call<'a> {
         if self.memory().is_littered(bytes + HANDLE) {
             self.lua.collect();
         }
-        let mut made = Some(Rc::new(RefCell::new(object)) as Rc<dyn super::Erased>);
         self.reserve()?;
-        self.guarded(SLACK, 0, 1, &raw mut made, |lua, made| {
+        let mut made = Some(Rc::new(RefCell::new(object)) as Rc<dyn super::Erased>);
+        self.memory().charge(0, bytes);
+        let pushed = self.guarded(SLACK, 0, 1, (&raw mut made, bytes), |lua, (made, bytes)| {
             // SAFETY: the value lives in this frame's caller, which waits; an error leaves it there.
-            push_new::<T>(lua, unsafe { &mut *made });
-        })?;
-        self.charge(self.top())?;
-        Ok(self.top())
+            push_new::<T>(lua, unsafe { &mut *made }, bytes);
+        });
+        if pushed.is_err() {
+            self.memory().charge(bytes, 0);
+        }
+        pushed.map(|()| self.top())
     }
 
     /// Pops a value and keeps it with the object: Lua values belong there. One value an object.
@@ -294,15 +296,16 @@ impl<'a> Call<'a> {
     }
 
     fn call_for(&mut self, args: usize, results: c_int) -> Result<(), Error> {
-        self.reserve()?;
+        self.reserve_for(results.max(0) + FREE)?;
         let args = args as c_int;
-        if args < 0 || self.lua.top() - args - 1 < self.error_slot() || !self.lua.reserve(results.max(0) + 1) {
+        if args < 0 || self.lua.top() - args - 1 < self.error_slot() {
             return Err(Error::message("a function and its arguments were expected on the stack"));
         }
         self.changes += 1;
         // SAFETY: live state, function and arguments on the stack, room for the results.
         match unsafe { ffi::lua_pcall(self.lua.raw(), args, results, 0) } {
-            ffi::LUA_OK => Ok(()),
+            // All results may be more than there was room for.
+            ffi::LUA_OK => self.reserve(),
             ffi::LUA_ERRMEM => {
                 self.lua.pop(1);
                 Err(Error::Memory)
@@ -337,14 +340,17 @@ impl<'a> Call<'a> {
     /// # Errors
     /// [`Error::Memory`]: it has no room for so much.
     pub fn room_for(&self, bytes: usize) -> Result<(), Error> {
-        let memory = self.memory();
-        if memory.current().saturating_add(bytes) <= memory.cap() { Ok(()) } else { self.make_room(bytes) }
+        if self.memory().surely_fits(bytes) { Ok(()) } else { self.make_room(bytes) }
     }
 
+    #[cold]
     fn make_room(&self, bytes: usize) -> Result<(), Error> {
-        self.lua.collect();
         let memory = self.memory();
-        if memory.current().saturating_add(bytes) <= memory.cap() {
+        if memory.fits(bytes) {
+            return Ok(());
+        }
+        self.lua.collect();
+        if memory.fits(bytes) {
             return Ok(());
         }
         memory.note_refusal(self.lua.place(), 0);
@@ -366,16 +372,34 @@ impl<'a> Call<'a> {
     }
 
     fn reserve(&self) -> Result<(), Error> {
-        if self.lua.reserve(8) { Ok(()) } else { Err(Error::message("stack overflow")) }
+        self.reserve_for(FREE)
+    }
+
+    /// Room for `n` more values on the stack.
+    fn reserve_for(&self, n: c_int) -> Result<(), Error> {
+        if self.lua.reserve(n) { Ok(()) } else { self.no_stack(n) }
+    }
+
+    /// Asks once more, to tell whether the stack or the memory is at its end.
+    #[cold]
+    fn no_stack(&self, n: c_int) -> Result<(), Error> {
+        self.memory().forget();
+        match (self.lua.reserve(n), self.memory().refused()) {
+            (true, _) => Ok(()),
+            (false, Some(_)) => Err(Error::Memory),
+            (false, None) => Err(Error::message("stack overflow")),
+        }
     }
 
     /// Runs `op` on the `args` values on top of the stack, which it replaces by `results` values. It
     /// may raise for want of memory only: in a protected call, unless there surely is enough.
     fn guarded<D: Copy>(&mut self, need: usize, args: c_int, results: c_int, data: D, op: fn(Lua, D)) -> Result<(), Error> {
         let memory = self.memory();
-        if memory.current().saturating_add(need) <= memory.cap() && memory.promise(true) {
+        // Lua's table of strings may double: it has 8 bytes for each, beside the 24 and more of the string.
+        if memory.surely_fits(need.saturating_add(memory.current() / 4)) {
+            memory.promise(true);
             op(self.lua, data);
-            self.memory().promise(false);
+            memory.promise(false);
             return Ok(());
         }
         self.protected(args, results, data, op)

@@ -47,7 +47,7 @@ pub struct ObjectType {
     pub name: &'static str,
     pub methods: &'static [Function],
     restore: fn(&[u8]) -> Option<Rc<dyn Erased>>,
-    push: fn(Lua, &mut Option<Rc<dyn Erased>>),
+    push: fn(Lua, &mut Option<Rc<dyn Erased>>, usize),
 }
 
 impl ObjectType {
@@ -162,14 +162,15 @@ pub(crate) fn object_at(lua: Lua, index: i32) -> Option<Rc<dyn Erased>> {
     handle(lua, index).map(|h| h.object())
 }
 
-/// Pushes a userdata and moves the object there. Raises when out of memory, and leaves the object then.
-pub(super) fn push_new<T: Object>(lua: Lua, object: &mut Option<Rc<dyn Erased>>) {
+/// Pushes a userdata and moves the object there, for which so many bytes are charged already. Raises
+/// when out of memory, and leaves the object then.
+pub(super) fn push_new<T: Object>(lua: Lua, object: &mut Option<Rc<dyn Erased>>, charged: usize) {
     // SAFETY: live state; the block is as large as asked for and aligned for any pointer.
     let handle = unsafe { ffi::lua_newuserdatauv(lua.raw(), size_of::<Handle>(), 1).cast::<Handle>() };
     push_metatable::<T>(lua);
     // SAFETY: the block is ours and not yet initialised; nothing raises from here on. With the
     // metatable it gets its finaliser.
-    unsafe { handle.write(Handle { object: RefCell::new(object.take()), charged: Cell::new(0) }) };
+    unsafe { handle.write(Handle { object: RefCell::new(object.take()), charged: Cell::new(charged) }) };
     lua.set_metatable(-2);
 }
 
@@ -230,10 +231,16 @@ pub(crate) fn push_erased(lua: Lua, name: &[u8], saved: &[u8]) -> bool {
     let object = lua.host().object.as_ptr();
     // SAFETY: nobody else looks at it before the host's next restore.
     let object = unsafe { &mut *object };
-    if object.is_none() {
-        return false;
+    let Some(bytes) = object.as_ref().map(|object| object.bytes()) else { return false };
+    (type_.push)(lua, object, 0);
+    if !lua.memory().fits(bytes) {
+        lua.collect();
+        if !lua.memory().fits(bytes) {
+            // More than there may be at all: Lua refuses, and says so by the status of the error.
+            // SAFETY: live state; this raises.
+            unsafe { ffi::lua_newuserdatauv(lua.raw(), lua.memory().cap().saturating_add(1), 0) };
+        }
     }
-    (type_.push)(lua, object);
     if let Some(held) = handle(lua, lua.top()) {
         held.recharge(lua.memory());
     }

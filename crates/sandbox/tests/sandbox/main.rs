@@ -10,6 +10,7 @@ mod failures;
 mod families;
 mod faults;
 mod grants;
+mod growth;
 mod hindsight;
 mod library;
 mod limits;
