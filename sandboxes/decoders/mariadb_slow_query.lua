@@ -23,22 +23,8 @@
 
 local mysql = require "mysql"
 
-local message_type = read_config("type")
-local truncate = read_config("truncate_sql")
-local payload_keep = read_config("payload_keep")
+local decode = mysql.slow_query_decoder()
 
 function process_message()
-    local entry = mysql.slow_query_grammar:match(read_message("Payload"))
-    if not entry then
-        return -1, "the record is no entry of a slow query log"
-    end
-    entry.Type = message_type
-    entry.Hostname = nil -- the client's, which Fields[Host] has
-    if not payload_keep then
-        entry.Payload = nil
-    elseif truncate > 0 and #entry.Payload > truncate then
-        entry.Payload = string.sub(entry.Payload, 1, truncate) .. "..."
-    end
-    inject_message(entry)
-    return 0
+    return decode(read_message("Payload"))
 end

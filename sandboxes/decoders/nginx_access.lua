@@ -20,26 +20,9 @@
 --  log_format = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 
 local clf = require "common_log_format"
-local user_agent = require "user_agent"
 
-local message_type = read_config("type")
-local payload_keep = read_config("payload_keep")
-local agent_transform = read_config("user_agent_transform")
-local agent_keep = read_config("user_agent_keep")
-local agent_conditional = read_config("user_agent_conditional")
-local grammar = clf.build_nginx_grammar(read_config("log_format"))
+local decode = clf.access_log_decoder(clf.build_nginx_grammar(read_config("log_format")))
 
 function process_message()
-    local line = read_message("Payload")
-    local fields = grammar:match(line)
-    if not fields then
-        return -1, "the line does not fit log_format"
-    end
-    local time = fields.time
-    fields.time = nil
-    if agent_transform then
-        user_agent.replace(fields, agent_keep, agent_conditional)
-    end
-    inject_message{ Type = message_type, Timestamp = time, Payload = payload_keep and line or nil, Fields = fields }
-    return 0
+    return decode(read_message("Payload"))
 end

@@ -86,15 +86,7 @@ local function take(data)
 end
 
 function process_message()
-    local data = cbufd.grammar:match(read_message("Payload"))
-    if not data then
-        return -1, "the payload is no cbufd"
-    end
-    local ok, why = pcall(take, data)
-    if not ok then
-        return -1, tostring(why)
-    end
-    return 0
+    return cbufd.process(take)
 end
 
 function timer_event(ns)

@@ -31,17 +31,7 @@
 
 local lines = require "ts_line_protocol"
 
-local config = lines.set_config{
-    decimal_precision = read_config("decimal_precision"),
-    name_prefix = read_config("name_prefix"),
-    name_prefix_delimiter = read_config("name_prefix_delimiter"),
-    skip_fields_str = read_config("skip_fields"),
-    multi_fields = read_config("multi_fields"),
-    source_value_field = read_config("source_value_field"),
-    tag_fields_str = read_config("tag_fields"),
-    timestamp_precision = read_config("timestamp_precision"),
-    value_field_key = read_config("value_field_key"),
-}
+local config = lines.influxdb_config()
 local flush_count = read_config("flush_count") or 0
 local flush_bytes = read_config("flush_bytes") or 32768
 

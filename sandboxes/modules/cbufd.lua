@@ -49,4 +49,19 @@ function M.grammar:match(payload)
     return found
 end
 
+--- What process_message does with a cbufd: `take` gets rows and header; an error in there refuses the message.
+---@param take fun(data: Cbufd)
+---@return integer, string?
+function M.process(take)
+    local data = M.grammar:match(read_message("Payload"))
+    if not data then
+        return -1, "the payload is no cbufd"
+    end
+    local ok, why = pcall(take, data)
+    if not ok then
+        return -1, tostring(why)
+    end
+    return 0
+end
+
 return M

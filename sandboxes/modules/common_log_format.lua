@@ -245,4 +245,29 @@ M.nginx_error_grammar = l.Ct(
 --- Browser, version and operating system: see the module user_agent.
 M.normalize_user_agent = agent.normalize
 
+--- A decoder of lines that fit the grammar, by the script's options `type`, `payload_keep` and `user_agent_…`: it
+--- injects the message of a line, and returns what process_message does.
+---@param grammar lpeg.pattern
+---@return fun(line: string): integer, string?
+function M.access_log_decoder(grammar)
+    local message_type = read_config("type")
+    local payload_keep = read_config("payload_keep")
+    local agent_transform = read_config("user_agent_transform")
+    local agent_keep = read_config("user_agent_keep")
+    local agent_conditional = read_config("user_agent_conditional")
+    return function(line)
+        local fields = grammar:match(line)
+        if not fields then
+            return -1, "the line does not fit log_format"
+        end
+        local time = fields.time
+        fields.time = nil
+        if agent_transform then
+            agent.replace(fields, agent_keep, agent_conditional)
+        end
+        inject_message{ Type = message_type, Timestamp = time, Payload = payload_keep and line or nil, Fields = fields }
+        return 0
+    end
+end
+
 return M

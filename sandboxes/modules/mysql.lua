@@ -70,4 +70,28 @@ M.mariadb_slow_query_grammar = M.slow_query_grammar
 M.short_slow_query_grammar = l.Ct(entry) * admin ^ -1 * statement / finish
 M.mariadb_short_slow_query_grammar = M.short_slow_query_grammar
 
+--- A decoder of entries, by the script's options `type`, `truncate_sql` and `payload_keep`: it injects the message
+--- of an entry, and returns what process_message does.
+---@return fun(entry: string): integer, string?
+function M.slow_query_decoder()
+    local message_type = read_config("type")
+    local truncate = read_config("truncate_sql")
+    local payload_keep = read_config("payload_keep")
+    return function(text)
+        local message = M.slow_query_grammar:match(text)
+        if not message then
+            return -1, "the record is no entry of a slow query log"
+        end
+        message.Type = message_type
+        message.Hostname = nil -- the client's, which Fields[Host] has
+        if not payload_keep then
+            message.Payload = nil
+        elseif truncate > 0 and #message.Payload > truncate then
+            message.Payload = string.sub(message.Payload, 1, truncate) .. "..."
+        end
+        inject_message(message)
+        return 0
+    end
+end
+
 return M

@@ -129,6 +129,22 @@ function M.set_config(options)
     return config
 end
 
+--- What the script's own options mean, when they are those of the encoder schema_influx_line.
+---@return table config
+function M.influxdb_config()
+    return M.set_config{
+        decimal_precision = read_config("decimal_precision"),
+        name_prefix = read_config("name_prefix"),
+        name_prefix_delimiter = read_config("name_prefix_delimiter"),
+        skip_fields_str = read_config("skip_fields"),
+        multi_fields = read_config("multi_fields"),
+        source_value_field = read_config("source_value_field"),
+        tag_fields_str = read_config("tag_fields"),
+        timestamp_precision = read_config("timestamp_precision"),
+        value_field_key = read_config("value_field_key"),
+    }
+end
+
 --- Lines for carbon: those of the message's fields that are numbers.
 ---@param config table of set_config
 ---@return string[]

@@ -4,13 +4,13 @@
 //! `script` has the script's own text as default, so that an edited copy can take its place.
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use modules::library::{LibraryScript, SCHEME, SCRIPTS};
 use options::{Node, Opt, Raw, Source, Tree};
-use plugin::{Example, Kind, Stability};
-use sandbox::{ConfigValue, Declaration, DeclaredOption, Family, OptionType};
+use plugin::{Example, Family, Kind, Stability};
+use sandbox::{ConfigValue, Declaration, DeclaredOption, OptionType};
 
 use crate::lua;
 
@@ -21,25 +21,49 @@ pub struct Library {
     pub kind: Kind,
 }
 
-/// All of them, in the order of their list. Made once, and never freed: kinds are constants otherwise.
-pub fn all() -> &'static [Library] {
-    static ALL: LazyLock<Vec<Library>> = LazyLock::new(|| SCRIPTS.iter().filter_map(library).collect());
-    &ALL
+/// Their kinds, for the registry.
+pub const KINDS: plugin::Library =
+    plugin::Library { names: || SCRIPTS.iter().map(name_of).collect(), kind: |family, name| Some(&find(family, name)?.kind) };
+
+/// All of them, in the order of their list.
+pub fn all() -> impl Iterator<Item = &'static Library> {
+    (0..SCRIPTS.len()).filter_map(made)
 }
 
-pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    all().iter().map(|library| &library.kind)
+pub fn find(family: Family, name: &str) -> Option<&'static Library> {
+    made(SCRIPTS.iter().position(|script| name_of(script) == (family, name))?)
 }
 
 /// What a kind was made of.
 pub fn of(kind: &Kind) -> Option<&'static Library> {
-    all().iter().find(|library| std::ptr::eq(library.kind.options, kind.options))
+    find(kind.family(), kind.name).filter(|library| std::ptr::eq(library.kind.options, kind.options))
 }
 
 /// The one whose script is here: `nilo:filters/http_status.lua`.
 pub(crate) fn at(path: &Path) -> Option<&'static Library> {
     let name = modules::library::name_in(path)?;
-    all().iter().find(|library| library.script.path() == name)
+    made(SCRIPTS.iter().position(|script| script.path() == name)?)
+}
+
+/// Made the first time it is asked for, and never freed: kinds are constants otherwise.
+fn made(nth: usize) -> Option<&'static Library> {
+    static MADE: [OnceLock<Option<Library>>; SCRIPTS.len()] = [const { OnceLock::new() }; SCRIPTS.len()];
+    MADE[nth].get_or_init(|| library(&SCRIPTS[nth])).as_ref()
+}
+
+fn kind_of(script: &LibraryScript) -> Kind {
+    match script.family {
+        sandbox::Family::Decoder => lua::decoder::KIND,
+        sandbox::Family::Transform => lua::transform::KIND,
+        sandbox::Family::Filter => lua::filter::KIND,
+        sandbox::Family::Encoder => lua::encoder::KIND,
+        sandbox::Family::Input => lua::input::KIND,
+        sandbox::Family::Output => lua::output::KIND,
+    }
+}
+
+fn name_of(script: &LibraryScript) -> (Family, &'static str) {
+    (kind_of(script).family(), script.name)
 }
 
 impl Library {
@@ -61,14 +85,7 @@ impl Library {
 
 fn library(script: &'static LibraryScript) -> Option<Library> {
     let declaration = Declaration::parse(script.text.as_bytes()).ok()?;
-    let lua = match script.family {
-        Family::Decoder => lua::decoder::KIND,
-        Family::Transform => lua::transform::KIND,
-        Family::Filter => lua::filter::KIND,
-        Family::Encoder => lua::encoder::KIND,
-        Family::Input => lua::input::KIND,
-        Family::Output => lua::output::KIND,
-    };
+    let lua = kind_of(script);
     let family = script.family.name();
     let sample = section(declaration.sample.as_deref().unwrap_or_default(), family, script.name);
     let own = declaration.options.iter().filter(|option| option.name != "type").map(|option| own(option, sample.as_ref()));
@@ -184,7 +201,7 @@ mod tests {
             let sample = declaration.sample.unwrap_or_default();
             assert!(sample.contains(&format!("\"{}\"", script.name)), "the sample of {} does not use it:\n{sample}", script.path());
         }
-        assert_eq!(all().len(), SCRIPTS.len());
+        assert_eq!(all().count(), SCRIPTS.len());
     }
 
     #[test]
@@ -199,7 +216,7 @@ mod tests {
     }
 
     fn kind(name: &str) -> &'static Kind {
-        kinds().find(|kind| kind.name == name).unwrap()
+        &all().find(|library| library.script.name == name).unwrap().kind
     }
 
     #[test]

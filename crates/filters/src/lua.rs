@@ -13,6 +13,7 @@ pub mod transform;
 use std::borrow::Cow;
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use modules::library::{LibraryScript, SCHEME, SCRIPTS, name_in};
 use options::{Opt, Options, Problem, nearest};
@@ -95,7 +96,8 @@ fn count(o: &Options, name: &str) -> Result<usize, Problem> {
 struct Loaded {
     sandbox: Sandbox,
     script: PathBuf,
-    declaration: Declaration,
+    /// What the script says of `every`.
+    every: Option<Duration>,
     /// What the last Reject meant.
     refusal: Refusal,
 }
@@ -146,7 +148,7 @@ fn load(o: &Options, config: SandboxConfig) -> Result<Loaded, Problem> {
     }
     let config = SandboxConfig { config: settings::read(o, &declaration)?, ..config };
     match Sandbox::new(&Script::new(path, source), &config) {
-        Ok(sandbox) => Ok(Loaded { sandbox, script: path.to_path_buf(), declaration, refusal: Refusal::Refused }),
+        Ok(sandbox) => Ok(Loaded { sandbox, script: path.to_path_buf(), every: declaration.every, refusal: Refusal::Refused }),
         Err(e) => Err(o.problem("script", "the script does not load", e.message)),
     }
 }
@@ -210,7 +212,8 @@ impl Scripted for Loaded {
     fn gauges(&self) -> Vec<Gauge> {
         let usage = self.sandbox.usage();
         let gauge = |name, unit, g: sandbox::Gauge| Gauge { name, unit, current: g.current, max: g.max, cap: g.cap };
-        let mut all = vec![gauge("memory_limit", "B", usage.memory)];
+        let mut all = Vec::with_capacity(5);
+        all.push(gauge("memory_limit", "B", usage.memory));
         // An input's may have none.
         if usage.cpu.cap < u64::MAX {
             all.push(gauge("cpu_limit", "ns", usage.cpu));

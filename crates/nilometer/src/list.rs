@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use clap::builder::PossibleValuesParser;
 use engine::{GLOBAL_OPTIONS, SANDBOX_OPTIONS};
 use filters::library;
 use options::{Opt, Type};
 use plugin::{Family, Kind, Preset, Registry, Stability};
 use serde_json::{Value, json};
 
+use crate::names::{Names, plugins_and_families};
 use crate::registry::{find, full_name, registry};
 use crate::{Failure, print, quote};
 
@@ -16,22 +16,11 @@ use crate::{Failure, print, quote};
 #[derive(clap::Args)]
 pub struct Args {
     /// A family such as input, a plugin such as input.tail or just tail, or nilo or sandboxes for the options of these tables.
-    #[arg(value_parser = names(true), hide_possible_values = true)]
+    #[arg(value_parser = Names(plugins_and_families), hide_possible_values = true)]
     name: Option<String>,
     /// For programs.
     #[arg(long)]
     json: bool,
-}
-
-/// The names that can be asked for, so that shells complete them.
-pub fn names(families: bool) -> PossibleValuesParser {
-    let kinds = registry().kinds().iter().map(|k| full_name(k)).collect::<Vec<_>>();
-    let mut names: Vec<String> = Family::ALL.iter().filter(|_| families).map(|f| f.to_string()).collect();
-    // A kind's bare name means every plugin that has it.
-    names.extend(registry().kinds().iter().filter(|_| families).map(|k| k.name.to_string()));
-    names.sort();
-    names.dedup();
-    PossibleValuesParser::new(names.into_iter().chain(kinds).chain(["nilo", "sandboxes"].map(String::from)))
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ mod control;
 mod list;
 mod logging;
 mod lua;
+mod names;
 mod new;
 mod quote;
 mod registry;

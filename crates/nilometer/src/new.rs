@@ -6,7 +6,8 @@ use engine::{Config, GLOBAL_OPTIONS, Plan};
 use options::{Opt, Source, Tree, Type};
 use plugin::{Family, Kind, Registry};
 
-use crate::list::{default, names, nature, wrap};
+use crate::list::{default, nature, wrap};
+use crate::names::{Names, plugins};
 use crate::registry::{find, full_name, registry};
 use crate::{Failure, print};
 
@@ -14,7 +15,7 @@ use crate::{Failure, print};
 #[derive(clap::Args)]
 pub struct Args {
     /// A plugin such as input.tail, or nilo for the global options.
-    #[arg(value_parser = names(false), hide_possible_values = true)]
+    #[arg(value_parser = Names(plugins), hide_possible_values = true)]
     plugin: String,
     /// What to call it. Default: as its kind.
     name: Option<String>,

@@ -4,7 +4,7 @@ use plugin::{Family, Kind, Registry};
 
 pub fn registry() -> Registry {
     let listed = [inputs::KINDS, filters::KINDS, outputs::KINDS].into_iter().flatten().copied();
-    Registry::new(codecs::kinds().chain(listed).chain(filters::library::kinds()), codecs::PRESETS.iter().copied())
+    Registry::new(codecs::kinds().chain(listed), codecs::PRESETS.iter().copied()).with_library(filters::library::KINDS)
 }
 
 /// `input.tail`.
@@ -26,7 +26,7 @@ mod tests {
     fn names_are_unique_and_found() {
         let registry = registry();
         for kind in registry.kinds() {
-            assert!(std::ptr::eq(find(&registry, &full_name(kind)).unwrap(), *kind), "{kind:?} is there twice");
+            assert!(std::ptr::eq(find(&registry, &full_name(kind)).unwrap(), kind), "{kind:?} is there twice");
         }
         assert!(registry.kinds().len() > 20);
     }

@@ -1,71 +1,83 @@
 //! The workloads of the speed table, each beside its floor and whichever peers are there.
 //!
-//! What is compared is records per CPU-second (user and system, all threads), as the median of
+//! What is compared is mostly records per CPU-second (user and system, all threads), as the median of
 //! several runs. Contenders take turns, so that a busy moment of the machine hits all of them; only
 //! ratios within one table mean anything.
 
 mod contender;
+mod cores;
+mod example;
+mod fanout;
 pub mod floor;
 mod idle;
 mod inputs;
+mod latency;
 mod machine;
+mod matchers;
 mod peers;
+mod picture;
+mod relay;
+mod rooms;
 mod sandbox;
 mod statsd;
 mod table;
 mod tail;
-mod tcp;
+pub mod tcp;
+mod workload;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::json;
 
-pub use contender::{Contender, Values};
+pub use contender::{Case, Contender, Values};
+use machine::Machine;
 pub use peers::install;
 use table::Table;
+use workload::Workload;
 
 use crate::workspace;
-
-/// How much is done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum Size {
-    /// Seconds altogether: whether it works.
-    Small,
-    /// 2,000,000 lines of access log, 1,000,000 of syslog.
-    Full,
-    /// Ten times that: three CPU-seconds and more for the fastest.
-    Long,
-}
-
-impl Size {
-    /// Lines of the access log; half as many of syslog.
-    pub fn lines(self) -> u64 {
-        match self {
-            Size::Small => 100_000,
-            Size::Full => 2_000_000,
-            Size::Long => 20_000_000,
-        }
-    }
-}
 
 /// What to measure, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub nilo: PathBuf,
+    /// Names of workloads; all if there are none.
     pub workloads: Vec<String>,
     pub peers: bool,
     pub runs: usize,
-    pub size: Size,
+    /// A tenth of the input.
+    pub quick: bool,
+    /// Leave configurations and outputs below `dir`, in a directory for each workload.
+    pub keep: bool,
     /// Directory for inputs, which stay, and results.
     pub dir: PathBuf,
 }
 
+impl Settings {
+    /// Lines of input, where so many take the program about three seconds of CPU.
+    fn lines(&self, full: u64) -> u64 {
+        if self.quick { full / 10 } else { full }
+    }
+
+    fn lines_for_peers(&self) -> u64 {
+        self.lines(1_000_000)
+    }
+
+    fn case(&self, workload: &str, name: &str) -> Case {
+        let slug: String = name.chars().filter(|c| *c != ',').map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        Case { nilo: self.nilo.clone(), kept: self.keep.then(|| self.dir.join(workload).join(slug)) }
+    }
+}
+
+fn wanted(names: &[String]) -> impl Iterator<Item = &'static Workload> {
+    workload::ALL.iter().filter(|w| names.is_empty() || names.iter().any(|name| w.name.eq_ignore_ascii_case(name)))
+}
+
 /// Whether any of these workloads runs the program.
-pub fn runs_nilo(workloads: &[String]) -> bool {
-    let without = |w: &String| [SANDBOX, PARSING].iter().any(|name| w.eq_ignore_ascii_case(name));
-    workloads.is_empty() || !workloads.iter().all(without)
+pub fn runs_nilo(names: &[String]) -> bool {
+    wanted(names).any(|w| w.runs_nilo)
 }
 
 /// Where inputs, peers and results are kept.
@@ -73,64 +85,58 @@ pub fn directory() -> PathBuf {
     workspace::target().join("bench")
 }
 
-// Those that do not run the program.
-const SANDBOX: &str = "sandbox";
-const PARSING: &str = "parsing";
-
-type Workload = fn(&Settings) -> Result<Vec<Contender>>;
-
-/// By name, with what is done.
-const WORKLOADS: &[(&str, &str, Workload)] = &[
-    ("W1", "file → nothing", tail::nothing),
-    ("W2", "nginx → status >= 500 → JSON file", tail::errors),
-    ("W3", "nginx decode, then Lua per line with two reads, count per status", tail::lua),
-    ("W4", "TCP → file, raw lines of RFC 5424", tcp::raw),
-    ("W5", "statsd over UDP", statsd::udp),
-    ("W6", "idle, one tail → file", idle::idle),
-    (SANDBOX, "what a Lua sandbox costs", sandbox::sandbox),
-    (PARSING, "one line of nginx's access log, 8 captures", sandbox::parsing),
-];
-
-/// Measures; prints tables on stdout and writes `results` as JSON.
+/// Measures; prints tables on stdout, and writes them to `results` as JSON and beside it as a picture.
 ///
 /// # Errors
 /// When a workload is not known, or a contender fails or does its work wrongly.
 pub fn bench(settings: &Settings, results: &Path) -> Result<()> {
-    let known = |name: &&String| !WORKLOADS.iter().any(|(w, ..)| w.eq_ignore_ascii_case(name));
+    let known = |name: &&String| !workload::ALL.iter().any(|w| w.name.eq_ignore_ascii_case(name));
     if let Some(unknown) = settings.workloads.iter().find(known) {
-        let names: Vec<&str> = WORKLOADS.iter().map(|(name, ..)| *name).collect();
+        let names: Vec<&str> = workload::ALL.iter().map(|w| w.name).collect();
         bail!("there is no workload {unknown}; there are {}", names.join(", "));
     }
     fs::create_dir_all(&settings.dir)?;
-    let machine = machine::describe();
+    let machine = Machine::here();
     println!("{machine}");
-    println!("medians of {} runs, {:?} size\n", settings.runs, settings.size);
+    println!("medians of {} runs{}\n", settings.runs, if settings.quick { ", a tenth of the input" } else { "" });
     let mut tables = Vec::new();
-    for (name, what, workload) in WORKLOADS {
-        let wanted = settings.workloads.is_empty() || settings.workloads.iter().any(|w| w.eq_ignore_ascii_case(name));
-        if wanted {
-            let table = measure(name, what, workload(settings)?, settings.runs)?;
-            println!("{table}");
-            tables.push(table.json());
-        }
+    for workload in wanted(&settings.workloads) {
+        let table = measure(workload, (workload.contenders)(settings)?, settings.runs)?;
+        println!("{table}");
+        tables.push(table);
+        // After each, so that what was measured is kept if the next one fails.
+        let json: Vec<_> = tables.iter().map(Table::json).collect();
+        let all = json!({ "machine": machine.json(), "runs": settings.runs, "quick": settings.quick, "workloads": json });
+        write(results, &format!("{all:#}\n"))?;
+        write(&results.with_extension("svg"), &picture::draw(&machine.to_string(), &tables))?;
     }
-    write(results, &json!({ "machine": machine, "runs": settings.runs, "lines": settings.size.lines(), "workloads": tables }))
+    eprintln!("{}", results.display());
+    Ok(())
 }
 
-fn measure(name: &str, what: &str, mut contenders: Vec<Contender>, runs: usize) -> Result<Table> {
+/// Copies results and picture of [`bench`] to where the documentation shows them.
+///
+/// # Errors
+/// Those of the file system.
+pub fn publish(results: &Path) -> Result<()> {
+    let docs = workspace::root().join("docs");
+    for extension in ["json", "svg"] {
+        fs::copy(results.with_extension(extension), docs.join("performance").with_extension(extension))?;
+    }
+    Ok(())
+}
+
+fn measure(workload: &'static Workload, mut contenders: Vec<Contender>, runs: usize) -> Result<Table> {
     let mut samples: Vec<Vec<Values>> = vec![Vec::new(); contenders.len()];
     for run in 1..=runs {
         for (contender, samples) in contenders.iter_mut().zip(&mut samples) {
-            eprintln!("{name} run {run}/{runs}: {}", contender.name);
-            samples.push((contender.run)().with_context(|| format!("{name}, {}", contender.name))?);
+            eprintln!("{} run {run}/{runs}: {} {}", workload.name, contender.group, contender.name);
+            samples.push((contender.run)().with_context(|| format!("{}, {}", workload.name, contender.name))?);
         }
     }
-    let rows = contenders.into_iter().zip(samples).map(|(c, samples)| (c.name, c.floor, samples));
-    Ok(Table::new(name, what, rows))
+    Ok(Table::new(workload, contenders.into_iter().zip(samples)))
 }
 
-fn write(path: &Path, results: &Value) -> Result<()> {
-    fs::write(path, format!("{results:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("{}", path.display());
-    Ok(())
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

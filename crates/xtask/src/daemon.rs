@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,8 +14,10 @@ use crate::process::Process;
 #[derive(Debug)]
 pub struct Daemon {
     nilo: PathBuf,
-    dir: TempDir,
+    dir: PathBuf,
     process: Option<Process>,
+    /// Removes the directory; dropped after the process.
+    _temporary: Option<TempDir>,
 }
 
 impl Daemon {
@@ -24,12 +26,25 @@ impl Daemon {
     /// # Errors
     /// When no directory can be made.
     pub fn new(nilo: &Path) -> Result<Daemon> {
-        Ok(Daemon { nilo: nilo.to_path_buf(), dir: TempDir::with_prefix("nilo-")?, process: None })
+        let dir = TempDir::with_prefix("nilo-")?;
+        Ok(Daemon { nilo: nilo.to_path_buf(), dir: dir.path().to_path_buf(), process: None, _temporary: Some(dir) })
+    }
+
+    /// In a directory that is emptied first and stays; nothing runs yet.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn within(nilo: &Path, dir: &Path) -> Result<Daemon> {
+        if dir.exists() {
+            fs::remove_dir_all(dir)?;
+        }
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Ok(Daemon { nilo: nilo.to_path_buf(), dir: dir.to_path_buf(), process: None, _temporary: None })
     }
 
     /// A path below the directory.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.join(name)
     }
 
     /// Writes a file in place, as an editor does that truncates and writes.
@@ -54,7 +69,7 @@ impl Daemon {
     /// # Errors
     /// Those of the file system.
     pub fn configure(&self, toml: &str) -> Result<()> {
-        self.replace("nilo.toml", &toml.replace("{dir}", &self.dir.path().display().to_string()))
+        self.replace("nilo.toml", &toml.replace("{dir}", &self.dir.display().to_string()))
     }
 
     /// Starts the program. What it says goes to the file `log`.
@@ -62,11 +77,23 @@ impl Daemon {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&mut self) -> Result<()> {
-        let log = File::options().create(true).append(true).open(self.path("log"))?;
+        let log = self.log()?;
+        self.start_into(log)
+    }
+
+    /// As [`Daemon::start`], with its standard output elsewhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_into(&mut self, stdout: impl Into<Stdio>) -> Result<()> {
         let mut command = Command::new(&self.nilo);
-        command.arg("run").arg(self.path("nilo.toml")).stdout(log.try_clone()?).stderr(log);
+        command.arg("run").arg(self.path("nilo.toml")).stdout(stdout).stderr(self.log()?);
         self.process = Some(Process::spawn(&mut command)?);
         Ok(())
+    }
+
+    fn log(&self) -> Result<File> {
+        Ok(File::options().create(true).append(true).open(self.path("log"))?)
     }
 
     /// The running program.

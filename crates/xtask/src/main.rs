@@ -1,12 +1,13 @@
 //! `cargo xtask`: what is done to the project and to its program from outside.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::bench::{self, Settings, Size, floor};
+use xtask::bench::{self, Settings, floor, tcp};
 use xtask::prove::{Report, config, contain, reload, rotate};
 use xtask::{validate, workspace};
 
@@ -43,14 +44,24 @@ struct Bench {
     install_peers: bool,
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    #[arg(long, default_value = "full")]
-    size: Size,
-    /// Where to write all figures. Default: results.json in target/bench.
+    /// A tenth of the input: whether it works.
+    #[arg(long)]
+    quick: bool,
+    /// Leave configurations and what came out in target/bench/W1 and so on.
+    #[arg(long)]
+    keep: bool,
+    /// Copy results and picture to docs/performance.json and .svg.
+    #[arg(long, conflicts_with = "quick")]
+    publish: bool,
+    /// Where to write all figures; a picture goes beside it. Default: results.json in target/bench.
     #[arg(long)]
     json: Option<PathBuf>,
     /// The program to measure. Default: build it with --release.
     #[arg(long)]
     nilo: Option<PathBuf>,
+    /// Measure target/release/nilo as it is.
+    #[arg(long, conflicts_with = "nilo")]
+    no_build: bool,
 }
 
 #[derive(clap::Args)]
@@ -98,8 +109,19 @@ enum Prove {
 
 #[derive(Subcommand)]
 enum Floor {
-    Tcp { listen: String, file: PathBuf },
-    Udp { listen: String },
+    Tcp {
+        listen: String,
+        file: PathBuf,
+        #[arg(long)]
+        stay: bool,
+    },
+    Send {
+        address: SocketAddr,
+        file: PathBuf,
+    },
+    Udp {
+        listen: String,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -110,8 +132,15 @@ fn main() -> Result<ExitCode> {
         }
         Command::Bench(args) => measure(args),
         Command::Prove(what) => prove(what),
-        Command::Floor(Floor::Tcp { listen, file }) => floor::tcp(&listen, &file).map(|()| ExitCode::SUCCESS),
-        Command::Floor(Floor::Udp { listen }) => floor::udp(&listen).map(|()| ExitCode::SUCCESS),
+        Command::Floor(floor) => run_floor(floor).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn run_floor(floor: Floor) -> Result<()> {
+    match floor {
+        Floor::Tcp { listen, file, stay } => floor::tcp(&listen, &file, stay),
+        Floor::Send { address, file } => tcp::send(&file, address),
+        Floor::Udp { listen } => floor::udp(&listen),
     }
 }
 
@@ -121,9 +150,17 @@ fn measure(args: Bench) -> Result<ExitCode> {
     }
     let dir = bench::directory();
     let results = args.json.unwrap_or_else(|| dir.join("results.json"));
-    let nilo = if bench::runs_nilo(&args.workloads) { program(args.nilo)? } else { PathBuf::new() };
-    let settings = Settings { nilo, workloads: args.workloads, peers: args.peers, runs: args.runs.max(1), size: args.size, dir };
+    let nilo = match args.no_build {
+        true => workspace::target().join("release/nilo"),
+        false if bench::runs_nilo(&args.workloads) => program(args.nilo)?,
+        false => PathBuf::new(),
+    };
+    let Bench { workloads, peers, runs, quick, keep, .. } = args;
+    let settings = Settings { nilo, workloads, peers, runs: runs.max(1), quick, keep, dir };
     bench::bench(&settings, &results)?;
+    if args.publish {
+        bench::publish(&results)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

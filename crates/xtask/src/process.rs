@@ -32,8 +32,16 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn spawn(command: &mut Command) -> Result<Process> {
+        Process::reading(command, Stdio::null())
+    }
+
+    /// Starts it with something to read.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn reading(command: &mut Command, stdin: impl Into<Stdio>) -> Result<Process> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("cannot run {name}"))?;
+        let child = command.stdin(stdin).spawn().with_context(|| format!("cannot run {name}"))?;
         Ok(Process { child, name, started: Instant::now(), rss_kib: 0 })
     }
 

@@ -66,7 +66,7 @@ impl LuaInput {
 impl Input for LuaInput {
     fn run(&mut self, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
         let mut loaded = self.load().map_err(|p| Fatal::new(p.to_string()))?;
-        let every = self.options.get_duration("every").or(loaded.declaration.every);
+        let every = self.options.get_duration("every").or(loaded.every);
         let known = cx.intake.checkpoints().into_iter().find(|c| c.key == STREAM).unwrap_or_default();
         let stream = cx.intake.open(StreamOptions { key: STREAM.into(), position: known.position, ..StreamOptions::default() });
         cx.intake.adopt(&mut loaded);

@@ -72,7 +72,7 @@ fn build(o: &Options, cx: &BuildCx) -> Result<Box<dyn Output>, Problem> {
     }
     Ok(Box::new(LuaOutput {
         name: format!("output.{}", cx.name),
-        every: every.or(loaded.declaration.every),
+        every: every.or(loaded.every),
         loaded,
         next: 1,
         batch: None,

@@ -4,28 +4,29 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
 use filters::library;
 
+use crate::names::Names;
+use crate::registry::{find, registry};
 use crate::{Failure, print};
 
 /// Copy a script of the library, so that it can be changed.
 #[derive(clap::Args)]
 pub struct Args {
     /// The script, such as filter.http_status: `nilo list` shows them.
-    #[arg(value_parser = names(), hide_possible_values = true)]
+    #[arg(value_parser = Names(names), hide_possible_values = true)]
     name: String,
     /// Where to; - for standard output.
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
 }
 
-fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(library::all().iter().map(|found| found.full_name()))
+fn names() -> Vec<String> {
+    (library::KINDS.names)().into_iter().map(|(family, name)| format!("{family}.{name}")).collect()
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let found = library::all().iter().find(|found| found.full_name() == args.name);
+    let found = find(&registry(), &args.name).and_then(library::of);
     let script = found.ok_or_else(|| format!("there is no script {}", args.name))?.script;
     if args.dir.as_os_str() == "-" {
         return print(script.text);

@@ -35,7 +35,7 @@ To change one, `nilo lua copy filter.http_status filters` writes it to `filters/
 pub fn page() -> String {
     let mut out = PAGE.to_string();
     for family in ["decoder", "transform", "filter", "encoder"] {
-        let scripts = || library::all().iter().filter(|found| found.script.family.name() == family);
+        let scripts = || library::all().filter(|found| found.script.family.name() == family);
         let _ = write!(out, "\n## {}{}s\n\n| | |\n| --- | --- |\n", family[..1].to_uppercase(), &family[1..]);
         for found in scripts() {
             let name = found.full_name();

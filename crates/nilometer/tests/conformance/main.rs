@@ -129,7 +129,7 @@ fn outputs_honour_a_stop_while_blocked() {
 
 /// The scripts of the library. What a test of their own looks at (output, state) is not asked here.
 fn library() -> Contract {
-    Contract::new(Registry::new(::filters::library::kinds(), []), engine::options_of)
+    Contract::new(Registry::default().with_library(::filters::library::KINDS), engine::options_of)
 }
 
 #[test]

@@ -12,15 +12,19 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg};
 use std::io::IoSliceMut;
 use std::os::fd::AsRawFd;
 
-/// One connection into a file, a mebibyte at a time.
+/// One connection into a file, a mebibyte at a time. With `stay` it does not end with the connection, but
+/// when it is told to.
 ///
 /// # Errors
 /// Those of the socket and the file.
-pub fn tcp(listen: &str, file: &Path) -> Result<()> {
+pub fn tcp(listen: &str, file: &Path, stay: bool) -> Result<()> {
     let (mut peer, _) = TcpListener::bind(listen)?.accept()?;
     let (mut file, mut block) = (File::create(file)?, vec![0; 1 << 20]);
     loop {
         match peer.read(&mut block)? {
+            0 if stay => loop {
+                std::thread::park();
+            },
             0 => return Ok(()),
             read => file.write_all(&block[..read])?,
         }
@@ -42,8 +46,9 @@ pub fn udp(listen: &str) -> Result<()> {
     let size = socket.recv(&mut first)?;
     let mut metrics = count(&first[..size]);
     socket.set_read_timeout(Some(SILENCE))?;
-    let mut buffer = vec![0; 64 * 2048];
+    let mut buffer = vec![0; 256 * 2048];
     loop {
+        // The types of `nix` do not let these be used again; beside the call they cost next to nothing.
         let mut slices: Vec<_> = buffer.chunks_mut(2048).map(|chunk| [IoSliceMut::new(chunk)]).collect();
         let mut headers = MultiHeaders::<()>::preallocate(slices.len(), None);
         match recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_WAITFORONE, None) {

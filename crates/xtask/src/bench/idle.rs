@@ -2,14 +2,13 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::contender::{Contender, Values, prepare};
+use super::Settings;
+use super::contender::{Case, Contender, Values};
 use super::peers::{self, Task};
-use super::{Settings, Size};
 use crate::daemon::Daemon;
 
 const CONFIG: &str = "\
@@ -33,8 +32,8 @@ fn with_filters(count: usize) -> String {
 }
 
 /// Starts it beside one line in its file; how long until the line is out.
-fn start(nilo: &Path, config: &str) -> Result<(Daemon, Duration)> {
-    let mut daemon = prepare(nilo, config, &[("idle.lua", SCRIPT), ("in.log", "the first line\n")])?;
+fn start(case: &Case, config: &str) -> Result<(Daemon, Duration)> {
+    let mut daemon = case.prepare(config, &[("idle.lua", SCRIPT), ("in.log", "the first line\n")])?;
     let (out, start) = (daemon.path("out/lines"), Instant::now());
     daemon.start()?;
     daemon.wait_for("first line", Duration::from_secs(60), || fs::metadata(&out).is_ok_and(|m| m.len() > 0).then_some(()))?;
@@ -49,16 +48,16 @@ fn resident(mut daemon: Daemon, quiet: Duration) -> Result<f64> {
 
 /// W6.
 pub fn idle(settings: &Settings) -> Result<Vec<Contender>> {
-    let quiet = if settings.size == Size::Small { Duration::from_millis(500) } else { Duration::from_secs(3) };
-    let program = settings.nilo.clone();
+    let quiet = if settings.quick { Duration::from_millis(500) } else { Duration::from_secs(3) };
+    let case = settings.case("W6", "nilo");
     let mut all = vec![Contender::new("nilo", move || {
-        let (daemon, first) = start(&program, CONFIG)?;
+        let (daemon, first) = start(&case, CONFIG)?;
         Ok(idle_values(resident(daemon, quiet)?, first))
     })];
-    let program = settings.nilo.clone();
+    let case = settings.case("W6", "sandboxes");
     all.push(Contender::new(format!("nilo with {} sandboxes", FURTHER + 1), move || {
-        let one = resident(start(&program, &with_filters(1))?.0, quiet)?;
-        let (daemon, first) = start(&program, &with_filters(1 + FURTHER))?;
+        let one = resident(start(&case, &with_filters(1))?.0, quiet)?;
+        let (daemon, first) = start(&case, &with_filters(1 + FURTHER))?;
         let many = resident(daemon, quiet)?;
         let mut values = idle_values(many, first);
         values.push(("KiB/sandbox", (many - one) / FURTHER as f64));

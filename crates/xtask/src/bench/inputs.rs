@@ -83,6 +83,34 @@ fn access_line(out: &mut impl Write, random: &mut Random, n: u64, last: bool) ->
     writeln!(out, " HTTP/1.1\" {status} {bytes} \"{referer}\" \"{agent}\"")
 }
 
+/// A file of logfmt, 97 bytes a line on average, with fields of ten, of a thousand and of ten thousand
+/// values, all as frequent: `ten`, `thousand`, `myriad`, each `v0`, `v1` and so on.
+#[derive(Clone, Debug)]
+pub struct Keyed {
+    pub path: PathBuf,
+    pub lines: u64,
+}
+
+impl Keyed {
+    /// Makes it, or takes the one that is there.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn make(dir: &Path, lines: u64) -> Result<Keyed> {
+        let path = dir.join(format!("keyed-{lines}.log"));
+        once(&path, |out| {
+            let mut random = Random(0x6b65_7973);
+            for _ in 0..lines {
+                let r = random.below(10_000);
+                write!(out, "level=info ten=v{} thousand=v{} myriad=v{r} ", r % 10, r % 1000)?;
+                writeln!(out, "route=/{} ms={} msg=\"order has been shipped\"", random.pick(SECTIONS), random.below(2000))?;
+            }
+            Ok(())
+        })?;
+        Ok(Keyed { path, lines })
+    }
+}
+
 /// A file of syslog messages after RFC 5424, 149 bytes a line on average.
 ///
 /// # Errors
@@ -144,6 +172,18 @@ mod tests {
         assert!((192..=196).contains(&(text.len() / lines.len())), "{}", text.len() / lines.len());
         assert_eq!(lines.iter().filter(|l| l.contains(END)).count(), 1);
         assert!(lines[9_999].contains(END));
+    }
+
+    #[test]
+    fn keyed_lines_are_as_described() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Keyed::make(dir.path(), 10_000).unwrap();
+        let text = fs::read_to_string(&log.path).unwrap();
+        assert_eq!(text.lines().count() as u64, log.lines);
+        assert!((95..=99).contains(&(text.len() / 10_000)), "{}", text.len() / 10_000);
+        let tenth = text.lines().filter(|l| l.contains(" ten=v3 ")).count();
+        assert!((900..1100).contains(&tenth), "{tenth}");
+        assert!(text.lines().all(|l| l.contains(" myriad=v")));
     }
 
     #[test]

@@ -229,7 +229,7 @@ pub fn contenders(settings: &Settings, task: Task, input: &Path, records: u64) -
     let there = Peer::ALL.into_iter().filter(|p| settings.peers && p.find().is_some());
     let contender = |peer: Peer| {
         let input = input.to_path_buf();
-        Contender::new(peer.name(), move || {
+        Contender::peer(peer.name(), move || {
             let dir = tempfile::TempDir::with_prefix("bench-")?;
             let work = Work { task, input: &input, address: tcp::free_address()?, dir: dir.path() };
             let (process, out) = (peer.start(&work)?, work.out());
@@ -246,7 +246,7 @@ pub fn contenders(settings: &Settings, task: Task, input: &Path, records: u64) -
 pub fn idle(settings: &Settings, task: Task, quiet: Duration) -> Vec<Contender> {
     let there = Peer::ALL.into_iter().filter(|p| settings.peers && p.find().is_some());
     let contender = |peer: Peer| {
-        Contender::new(peer.name(), move || {
+        Contender::peer(peer.name(), move || {
             let dir = tempfile::TempDir::with_prefix("bench-")?;
             let input = dir.path().join("in.log");
             fs::write(&input, "the first line\n")?;

@@ -5,12 +5,12 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::contender::{Contender, LIMIT, Values, prepare};
+use super::Settings;
+use super::contender::{Case, Contender, LIMIT, RATE, Values};
 use super::peers::{self, Collectd};
-use super::{Settings, Size};
 use crate::process::Process;
 
 /// What one packet holds.
@@ -61,21 +61,30 @@ impl Packets {
     }
 }
 
+/// The kernel's table of sockets: columns of those that receive at this port.
+fn sockets(address: SocketAddr) -> Vec<Vec<String>> {
+    let port = format!(":{:04X}", address.port());
+    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let columns = |line: &str| line.split_whitespace().map(str::to_string).collect::<Vec<_>>();
+    // The second column is the local address.
+    tables.iter().flat_map(|t| t.lines()).map(columns).filter(|c| c.get(1).is_some_and(|a| a.ends_with(&port))).collect()
+}
+
 /// Whether someone receives at this port.
 fn bound(address: SocketAddr) -> bool {
-    let port = format!(":{:04X}", address.port());
-    // The second column is the local address.
-    let local = |table: &str| {
-        fs::read_to_string(table).unwrap_or_default().lines().any(|l| l.split_whitespace().nth(1).is_some_and(|a| a.ends_with(&port)))
-    };
-    local("/proc/net/udp") || local("/proc/net/udp6")
+    !sockets(address).is_empty()
+}
+
+/// Packets the kernel had no room for, the last column.
+fn dropped(address: SocketAddr) -> u64 {
+    sockets(address).iter().filter_map(|c| c.last()?.parse::<u64>().ok()).sum()
 }
 
 /// Waits for the receiver, sends, and waits until its work is done.
 fn flood(packets: Packets, rate: Option<u64>, time: Duration, to: SocketAddr) -> Result<(u64, f64)> {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !bound(to) {
-        anyhow::ensure!(Instant::now() < deadline, "nobody receives at {to}");
+        ensure!(Instant::now() < deadline, "nobody receives at {to}");
         std::thread::sleep(Duration::from_millis(2));
     }
     packets.send(to, rate, time)
@@ -84,28 +93,28 @@ fn flood(packets: Packets, rate: Option<u64>, time: Duration, to: SocketAddr) ->
 fn values(sent: u64, rate: f64, received: u64, cpu: Duration) -> Values {
     let share = received as f64 / sent.max(1) as f64;
     vec![
+        (RATE, received as f64 / 1e3 / cpu.as_secs_f64().max(0.01)),
         ("k/s sent", rate / 1e3),
         ("k/s received", rate * share / 1e3),
         ("% lost", (1.0 - share) * 100.0),
-        ("k/CPU-s", received as f64 / 1e3 / cpu.as_secs_f64().max(0.01)),
     ]
 }
 
-/// W5. The floor differs by rate, so there is one beside each and no ratio is made.
+/// W5. The floor differs by rate, so there is one beside each.
 pub fn udp(settings: &Settings) -> Result<Vec<Contender>> {
-    let time = if settings.size == Size::Small { Duration::from_secs(1) } else { Duration::from_secs(5) };
+    let time = if settings.quick { Duration::from_secs(1) } else { Duration::from_secs(5) };
     let collectd = settings.peers.then(Collectd::find).flatten();
     let mut all = Vec::new();
     for &(packets, rate) in RATES {
-        let label = match rate {
+        let group = match rate {
             Some(rate) => format!("{}, {} k/s", packets.name, rate / 1000),
             None => format!("{}, flooded", packets.name),
         };
-        all.push(Contender::new(format!("{label}: a bare recvmmsg loop"), move || bare(packets, rate, time)));
-        let program = settings.nilo.clone();
-        all.push(Contender::new(format!("{label}: nilo"), move || nilo(&program, packets, rate, time)));
+        all.push(Contender::machine("bare recvmmsg", move || bare(packets, rate, time)).of(&group).floor());
+        let case = settings.case("W5", &group);
+        all.push(Contender::new("nilo", move || nilo(&case, packets, rate, time)).of(&group));
         if let Some(collectd) = collectd.clone() {
-            all.push(Contender::new(format!("{label}: collectd"), move || collectd_run(&collectd, packets, rate, time)));
+            all.push(Contender::peer("collectd", move || collectd_run(&collectd, packets, rate, time)).of(&group));
         }
     }
     Ok(all)
@@ -123,25 +132,39 @@ fn bare(packets: Packets, rate: Option<u64>, time: Duration) -> Result<Values> {
     Ok(values(sent, rate, received, usage.cpu))
 }
 
-fn nilo(program: &std::path::Path, packets: Packets, rate: Option<u64>, time: Duration) -> Result<Values> {
+fn nilo(case: &Case, packets: Packets, rate: Option<u64>, time: Duration) -> Result<Values> {
     let address = peers::free_udp()?;
     let config = format!(
         "[input.statsd]\ntype = \"statsd\"\nlisten = \"{address}\"\nevery = \"200ms\"\n\
          [output.file]\ntype = \"file\"\ndir = \"{{dir}}/out\"\nname = \"metrics\"\nmatch = 'Fields[kind] == \"counter\"'\nencoder = \"json\"\n"
     );
-    let mut daemon = prepare(program, &config, &[])?;
+    let mut daemon = case.prepare(&config, &[])?;
     daemon.start()?;
     let (sent, rate) = flood(packets, rate, time, address)?;
-    let usage = settled(daemon.take_process()?).with_context(|| daemon.log_end())?;
-    let mut received = 0.0;
-    for line in fs::read_to_string(daemon.path("out/metrics"))?.lines() {
+    std::thread::sleep(SETTLING);
+    let dropped = dropped(address) * packets.metrics as u64;
+    let usage = stopped(daemon.take_process()?).with_context(|| daemon.log_end())?;
+    let sums = sums(&fs::read_to_string(daemon.path("out/metrics"))?)?;
+    let received: u64 = sums.iter().sum();
+    ensure!(received + dropped == sent, "{sent} were sent, the kernel dropped {dropped}, but {received} came out");
+    let expected = |series: usize| sent / SERIES as u64 + u64::from((series as u64) < sent % SERIES as u64);
+    let wrong = (0..SERIES).find(|s| dropped == 0 && sums[*s] != expected(*s));
+    ensure!(wrong.is_none(), "counter {wrong:?} has another sum than what was sent: {sums:?}");
+    Ok(values(sent, rate, received, usage))
+}
+
+/// The sum of each counter over all flushes.
+fn sums(flushes: &str) -> Result<Vec<u64>> {
+    let mut sums = vec![0; SERIES];
+    for line in flushes.lines() {
         let metric: Value = serde_json::from_str(line)?;
-        let name = metric["name"].as_str().unwrap_or("");
-        if name.contains(".bench.counter.") && name.ends_with(".count") {
-            received += metric["value"].as_f64().unwrap_or(0.0);
+        let counter = metric["name"].as_str().and_then(|n| n.split_once(".bench.counter.")).and_then(|(_, n)| n.strip_suffix(".count"));
+        if let Some(counter) = counter {
+            let sum = sums.get_mut(counter.parse::<usize>()?).with_context(|| format!("nobody sent counter {counter}"))?;
+            *sum += metric["value"].as_f64().unwrap_or(0.0) as u64;
         }
     }
-    Ok(values(sent, rate, received as u64, usage))
+    Ok(sums)
 }
 
 fn collectd_run(collectd: &Collectd, packets: Packets, rate: Option<u64>, time: Duration) -> Result<Values> {
@@ -150,14 +173,16 @@ fn collectd_run(collectd: &Collectd, packets: Packets, rate: Option<u64>, time: 
     let process = Process::spawn(&mut collectd.command(dir.path(), address)?)?;
     let (sent, rate) = flood(packets, rate, time, address)?;
     // It writes once a second.
-    std::thread::sleep(Duration::from_secs(2));
-    let usage = settled(process)?;
+    std::thread::sleep(Duration::from_secs(2) + SETTLING);
+    let usage = stopped(process)?;
     Ok(values(sent, rate, Collectd::received(dir.path())?, usage))
 }
 
-/// Stops a receiver once it has had time to take what the kernel holds; the CPU time it used.
-fn settled(mut process: Process) -> Result<Duration> {
-    std::thread::sleep(Duration::from_millis(500));
+/// Time for a receiver to take what the kernel holds.
+const SETTLING: Duration = Duration::from_millis(500);
+
+/// Stops a receiver; the CPU time it used.
+fn stopped(mut process: Process) -> Result<Duration> {
     process.terminate(Duration::from_secs(20))?;
     Ok(process.cpu())
 }
@@ -176,6 +201,14 @@ mod tests {
             series.extend(packet.split(|b| *b == b'\n'));
         }
         assert_eq!(series.len(), SERIES);
+    }
+
+    #[test]
+    fn sums_are_added_up() {
+        let flush = |name: &str, value: f64| format!("{{\"name\":\"{name}\",\"value\":{value}}}\n");
+        let text = [flush("stats.bench.counter.007.count", 3.0), flush("stats.bench.counter.007.count", 4.0), flush("stats.numStats", 9.0)];
+        let sums = sums(&text.concat()).unwrap();
+        assert_eq!((sums[7], sums.iter().sum()), (7, 7u64));
     }
 
     #[test]

@@ -2,63 +2,96 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::contender::Values;
+use super::contender::{Contender, Values, Who};
+use super::workload::{Bound, Goal, Workload};
 
-/// The column that is compared with the floor's, if there is one.
-const COMPARED: &str = "k/CPU-s";
+/// The column that says what a row has of its floor's.
+pub const OF_FLOOR: &str = "of floor";
 
-/// One workload's medians.
-#[derive(Clone, Debug)]
+/// What one workload gave.
 pub struct Table {
-    name: String,
-    what: String,
-    rows: Vec<Row>,
+    pub workload: &'static Workload,
+    pub rows: Vec<Row>,
 }
 
+/// What one contender gave.
 #[derive(Clone, Debug)]
-struct Row {
-    name: String,
-    floor: bool,
+pub struct Row {
+    /// Those of one group are compared.
+    pub group: String,
+    pub name: String,
+    pub who: Who,
+    pub floor: bool,
     medians: Values,
     samples: Vec<Values>,
 }
 
 impl Table {
-    /// From contenders: name, whether it is the floor, and what each run gave.
-    pub fn new(name: &str, what: &str, rows: impl Iterator<Item = (String, bool, Vec<Values>)>) -> Table {
-        let rows = rows.map(|(name, floor, samples)| Row { name, floor, medians: medians(&samples), samples }).collect();
-        Table { name: name.to_string(), what: what.to_string(), rows }
+    pub fn new(workload: &'static Workload, rows: impl Iterator<Item = (Contender, Vec<Values>)>) -> Table {
+        let rows = rows.map(|(c, samples)| {
+            let medians = medians(&samples);
+            Row { group: c.group, name: c.name, who: c.who, floor: c.floor, medians, samples }
+        });
+        let mut table = Table { workload, rows: rows.collect() };
+        for n in 0..table.rows.len() {
+            if let Some(ratio) = table.ratio(&table.rows[n]) {
+                table.rows[n].medians.push((OF_FLOOR, ratio));
+            }
+        }
+        table
     }
 
     fn columns(&self) -> Vec<&'static str> {
-        let mut columns = Vec::new();
+        let mut columns = vec![self.workload.compared];
         for (name, _) in self.rows.iter().flat_map(|r| &r.medians) {
             if !columns.contains(name) {
                 columns.push(name);
             }
         }
+        columns.retain(|c| self.rows.iter().any(|r| r.value(c).is_some()));
         columns
     }
 
-    /// How a row compares with the floor.
+    /// What the row has of its floor's.
     fn ratio(&self, row: &Row) -> Option<f64> {
-        let floor = self.rows.iter().find(|r| r.floor)?;
-        Some(row.value(COMPARED)? / floor.value(COMPARED)?)
+        let floor = self.rows.iter().find(|r| r.floor && r.group == row.group)?;
+        Some(row.value(self.workload.compared)? / floor.value(self.workload.compared)?)
+    }
+
+    /// The goals whose figures are there.
+    fn goals(&self) -> impl Iterator<Item = (&Goal, f64)> {
+        let value = |goal: &Goal| self.rows.iter().find(|r| r.title() == goal.row)?.value(goal.column);
+        self.workload.goals.iter().filter_map(move |goal| Some((goal, value(goal)?)))
     }
 
     pub fn json(&self) -> Value {
         let object = |values: &Values| values.iter().map(|(k, v)| (k.to_string(), json!(v))).collect::<Map<_, _>>();
         let row = |r: &Row| {
             let samples: Vec<_> = r.samples.iter().map(object).collect();
-            json!({ "name": r.name, "floor": r.floor, "medians": object(&r.medians), "to_floor": self.ratio(r), "runs": samples })
+            json!({ "name": r.title(), "floor": r.floor, "medians": object(&r.medians), "runs": samples })
         };
-        json!({ "name": self.name, "what": self.what, "rows": self.rows.iter().map(row).collect::<Vec<_>>() })
+        let goal = |(goal, value): (&Goal, f64)| json!({ "goal": goal.to_string(), "is": value, "met": goal.met(value) });
+        json!({
+            "name": self.workload.name, "what": self.workload.what, "compared": self.workload.compared,
+            "rows": self.rows.iter().map(row).collect::<Vec<_>>(), "goals": self.goals().map(goal).collect::<Vec<_>>(),
+        })
     }
 }
 
 impl Row {
-    fn value(&self, column: &str) -> Option<f64> {
+    /// Group and name.
+    pub fn title(&self) -> String {
+        if self.group.is_empty() { self.name.clone() } else { format!("{}: {}", self.group, self.name) }
+    }
+
+    pub fn value(&self, column: &str) -> Option<f64> {
         self.medians.iter().find(|(name, _)| *name == column).map(|(_, value)| *value)
+    }
+
+    /// The least and the most of all runs.
+    pub fn range(&self, column: &str) -> Option<(f64, f64)> {
+        let values = || self.samples.iter().flatten().filter(|(name, _)| *name == column).map(|(_, value)| *value);
+        Some((values().min_by(f64::total_cmp)?, values().max_by(f64::total_cmp)?))
     }
 }
 
@@ -75,35 +108,41 @@ fn medians(samples: &[Values]) -> Values {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.columns();
-        let compared = self.rows.iter().any(|r| r.floor);
-        writeln!(f, "## {}: {}\n", self.name, self.what)?;
-        write!(f, "| {:<40} |", "")?;
-        columns.iter().try_for_each(|c| write!(f, " {c:>14} |"))?;
-        writeln!(f, "{}", if compared { " of the floor |" } else { "" })?;
-        write!(f, "|{}|", "-".repeat(42))?;
-        columns.iter().try_for_each(|_| write!(f, "{}:|", "-".repeat(15)))?;
-        writeln!(f, "{}", if compared { "-------------:|" } else { "" })?;
+        let (columns, compared) = (self.columns(), self.workload.compared);
+        writeln!(f, "## {}: {}\n", self.workload.name, self.workload.what)?;
+        write!(f, "| {:<44} |", "")?;
+        columns.iter().try_for_each(|c| write!(f, " {c:>11} |"))?;
+        writeln!(f, " {:>19} |", format!("{compared}, range"))?;
+        write!(f, "|{}|", "-".repeat(46))?;
+        columns.iter().try_for_each(|_| write!(f, "{}:|", "-".repeat(12)))?;
+        writeln!(f, "{}:|", "-".repeat(20))?;
         for row in &self.rows {
-            write!(f, "| {:<40} |", if row.floor { format!("{} (floor)", row.name) } else { row.name.clone() })?;
+            write!(f, "| {:<44} |", if row.floor { format!("{} (floor)", row.title()) } else { row.title() })?;
             for column in &columns {
-                match row.value(column) {
-                    Some(v) => write!(f, " {:>14} |", number(v))?,
-                    None => write!(f, " {:>14} |", "")?,
-                }
+                write!(f, " {:>11} |", row.value(column).map_or(String::new(), number))?;
             }
-            match self.ratio(row) {
-                Some(ratio) if compared => writeln!(f, " {ratio:>12.3} |")?,
-                _ if compared => writeln!(f, " {:>12} |", "")?,
-                _ => writeln!(f)?,
-            }
+            let range = row.range(compared).map_or(String::new(), |(least, most)| format!("{}..{}", number(least), number(most)));
+            writeln!(f, " {range:>19} |")?;
         }
-        Ok(())
+        for (goal, value) in self.goals() {
+            write!(f, "\n{}: {goal}; it is {}", if goal.met(value) { "met" } else { "MISSED" }, number(value))?;
+        }
+        writeln!(f)
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, bound) = match self.bound {
+            Bound::Least(bound) => ("at least", bound),
+            Bound::Most(bound) => ("at most", bound),
+        };
+        write!(f, "{}, {} {word} {}", self.row, self.column, number(bound))
     }
 }
 
 /// Three digits are what these figures are good for.
-fn number(v: f64) -> String {
+pub fn number(v: f64) -> String {
     match v.abs() {
         100.0.. => format!("{v:.0}"),
         10.0.. => format!("{v:.1}"),
@@ -113,19 +152,29 @@ fn number(v: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::contender::RATE;
+    use super::super::workload;
     use super::*;
 
     #[test]
-    fn medians_and_ratios() {
-        let run = |v: f64| vec![("k/CPU-s", v), ("RSS MB", 1.0)];
-        let rows = [("wc".to_string(), true, vec![run(30.0), run(10.0), run(20.0)]), ("nilo".to_string(), false, vec![run(4.0), run(6.0)])];
-        let table = Table::new("W0", "test", rows.into_iter());
+    fn medians_ratios_and_goals() {
+        let run = |v: f64| vec![(RATE, v), ("RSS MB", 1.0)];
+        let contender = |name: &str| Contender::new(name, || Ok(Values::new()));
+        let rows = [
+            (contender("grep").floor(), vec![run(30.0), run(10.0), run(20.0)]),
+            (contender("nilo, to null"), vec![run(4.0), run(6.0)]),
+            // Not of the floor's group.
+            (contender("other").of("else"), vec![run(4.0)]),
+        ];
+        let table = Table::new(&workload::ALL[0], rows.into_iter());
         let json = table.json();
-        assert_eq!(json["rows"][0]["medians"]["k/CPU-s"], 20.0);
-        assert_eq!(json["rows"][1]["to_floor"], 0.25);
-        assert!(
-            table.to_string().contains("| nilo                                     |           5.00 |           1.00 |        0.250 |"),
-            "{table}"
-        );
+        assert_eq!(json["rows"][0]["medians"][RATE], 20.0);
+        assert_eq!(json["rows"][1]["medians"][OF_FLOOR], 0.25);
+        assert_eq!(json["rows"][2]["medians"].get(OF_FLOOR), None);
+        assert_eq!(json["goals"][0]["met"], false);
+        let text = table.to_string();
+        assert!(text.contains("| grep (floor)                                 |        20.0 |        1.00 |"), "{text}");
+        assert!(text.contains("10.0..30.0 |"), "{text}");
+        assert!(text.contains("MISSED: nilo, to null, k/CPU-s at least 8000; it is 5.00"), "{text}");
     }
 }

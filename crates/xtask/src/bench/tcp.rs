@@ -3,13 +3,13 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::contender::{Contender, LIMIT, Values, prepare, rates};
+use super::contender::{Contender, LIMIT, Values, rates};
 use super::peers::{self, Task};
 use super::{Settings, inputs};
 use crate::process::Process;
@@ -23,7 +23,10 @@ pub fn free_address() -> Result<SocketAddr> {
 }
 
 /// Sends a file to whoever listens at `address`, or will soon.
-fn send(file: &Path, address: SocketAddr) -> Result<()> {
+///
+/// # Errors
+/// When nobody does, and those of the file and the socket.
+pub fn send(file: &Path, address: SocketAddr) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut peer = loop {
         match TcpStream::connect(address) {
@@ -60,7 +63,7 @@ pub fn receive(process: Process, file: &Path, address: SocketAddr, out: &Path, l
 
 fn floor(name: &'static str, file: &Path, lines: u64, command: impl Fn(SocketAddr, &Path) -> Result<Command> + 'static) -> Contender {
     let file = file.to_path_buf();
-    Contender::new(name, move || {
+    Contender::machine(name, move || {
         let dir = tempfile::TempDir::with_prefix("bench-")?;
         let (address, out) = (free_address()?, dir.path().join("out"));
         let process = Process::spawn(command(address, &out)?.stderr(Stdio::null()))?;
@@ -75,34 +78,38 @@ fn floor(name: &'static str, file: &Path, lines: u64, command: impl Fn(SocketAdd
 
 /// W4.
 pub fn raw(settings: &Settings) -> Result<Vec<Contender>> {
-    let lines = settings.size.lines() / 2;
+    let lines = settings.lines(12_000_000);
     let file = inputs::syslog(&settings.dir, lines)?;
     let bare = floor("a bare loop of read and write", &file, lines, |address, out| {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["floor", "tcp", &address.to_string()]).arg(out);
         Ok(command)
     });
-    let mut all = vec![bare.floor()];
-    if peers::in_path("socat").is_some() {
-        all.push(floor("socat -b 1048576", &file, lines, |address, out| {
-            let mut command = Command::new("socat");
-            let (from, to) = (format!("TCP-LISTEN:{},bind=127.0.0.1,reuseaddr", address.port()), format!("CREATE:{}", out.display()));
-            command.args(["-b", "1048576", "-u", &from, &to]);
-            Ok(command)
-        }));
-    }
-    let (program, source): (PathBuf, PathBuf) = (settings.nilo.clone(), file.clone());
+    let mut all = match peers::in_path("socat") {
+        Some(_) => {
+            let socat = floor("socat -u -b 1048576", &file, lines, |address, out| {
+                let mut command = Command::new("socat");
+                let (from, to) = (format!("TCP-LISTEN:{},bind=127.0.0.1,reuseaddr", address.port()), format!("CREATE:{}", out.display()));
+                command.args(["-u", "-b", "1048576", &from, &to]);
+                Ok(command)
+            });
+            vec![socat.floor(), bare]
+        }
+        None => vec![bare.floor()],
+    };
+    let (case, source) = (settings.case("W4", "nilo"), file);
     all.push(Contender::new("nilo", move || {
         let address = free_address()?;
         let config = format!(
             "[input.lines]\ntype = \"tcp\"\nlisten = \"{address}\"\n\
              [output.file]\ntype = \"file\"\ndir = \"{{dir}}/out\"\nname = \"lines\"\nmatch = 'TRUE'\nencoder = \"line\"\n"
         );
-        let mut daemon = prepare(&program, &config, &[])?;
+        let mut daemon = case.prepare(&config, &[])?;
         daemon.start()?;
         let out = daemon.path("out/lines");
         receive(daemon.take_process()?, &source, address, &out, lines).with_context(|| daemon.log_end())
     }));
-    all.extend(peers::contenders(settings, Task::Tcp, &file, lines));
+    let lines = settings.lines_for_peers();
+    all.extend(peers::contenders(settings, Task::Tcp, &inputs::syslog(&settings.dir, lines)?, lines));
     Ok(all)
 }
