@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(sources: Vec<Source>) -> Result<Config, Vec<Problem>> {
         let (mut problems, mut unreadable) = (Vec::new(), false);
-        let mut sections: Vec<Section> = Vec::new();
+        let mut sections = Sections::default();
         let empty = || Tree { at: sources.first().map_or_else(|| Source::new("", "").at(0..0), |s| s.at(0..0)), entries: Vec::new() };
         let mut tables = [empty(), empty()];
         let files = sources.iter().map(|s| s.path().to_path_buf()).collect();
@@ -75,7 +76,7 @@ impl Config {
         let [globals, sandboxes] = tables;
         let globals = Options::check(&[GLOBAL_OPTIONS], &globals, &mut problems);
         let sandboxes = Options::check(&[SANDBOX_OPTIONS], &sandboxes, &mut problems);
-        if unreadable { Err(problems) } else { Ok(Config { sections, globals, sandboxes, files, problems }) }
+        if unreadable { Err(problems) } else { Ok(Config { sections: sections.list, globals, sandboxes, files, problems }) }
     }
 
     pub fn section(&self, family: Family, name: &str) -> Option<&Section> {
@@ -109,10 +110,17 @@ fn read(file: &Path) -> Result<String, Problem> {
     }
 }
 
+/// The sections read so far, and where each is in the list.
+#[derive(Default)]
+struct Sections {
+    list: Vec<Section>,
+    places: HashMap<(Family, String), usize>,
+}
+
 /// The tables that are no plugins.
 const TABLES: [&str; 2] = ["nilo", "sandboxes"];
 
-fn top_level(key: Key, node: Node, sections: &mut Vec<Section>, tables: &mut [Tree; 2], problems: &mut Vec<Problem>) {
+fn top_level(key: Key, node: Node, sections: &mut Sections, tables: &mut [Tree; 2], problems: &mut Vec<Problem>) {
     let Raw::Table(tree) = node.raw else {
         let problem =
             Problem::new(format!("`{}` stands outside of any section", key.name)).at(&key.at, "expected a section such as [input.NAME]");
@@ -139,12 +147,13 @@ fn top_level(key: Key, node: Node, sections: &mut Vec<Section>, tables: &mut [Tr
             problems.push(problem.help(help));
             continue;
         };
-        if let Some(known) = sections.iter().find(|s| s.family == family && s.name == name.name) {
-            let label = format!("already defined at {}", known.key.at);
+        if let Some(known) = sections.places.get(&(family, name.name.clone())) {
+            let label = format!("already defined at {}", sections.list[*known].key.at);
             problems
                 .push(Problem::new(format!("[{family}.{}] is defined twice", name.name)).at(&name.at, label).help("rename one of the two"));
             continue;
         }
-        sections.push(Section { family, name: name.name.clone(), key: name, tree });
+        sections.places.insert((family, name.name.clone()), sections.list.len());
+        sections.list.push(Section { family, name: name.name.clone(), key: name, tree });
     }
 }

@@ -136,7 +136,7 @@ impl Slot {
     /// old one. The files stay known in their failed version, so that only another change is tried.
     pub(crate) fn roll_back(&mut self, why: &str) {
         let Some(probation) = self.probation.take() else { return };
-        self.out = Default::default();
+        self.out.take();
         let held: usize = probation.held.iter().map(Batch::len).sum();
         log::error!(target: &self.seed.filter.id, "the new version failed and the old one goes on: {why}");
         self.seed.standing.shared.set_error(format!("reload rolled back: {why}"));

@@ -44,6 +44,8 @@ struct Inner {
     closed: Option<Closed>,
     /// Messages that were left when the program stopped.
     left: usize,
+    /// Senders that wait for room: without one, telling of room would be a system call for nothing.
+    waiting: usize,
 }
 
 /// Why nobody takes from a queue any more.
@@ -67,7 +69,7 @@ pub(crate) enum Sender<'a> {
 
 impl Queue {
     pub fn new(limit: usize, when_full: WhenFull, meter: Arc<Meter>) -> Queue {
-        let inner = Inner { works: VecDeque::new(), bytes: 0, limit: limit.max(1), when_full, closed: None, left: 0 };
+        let inner = Inner { works: VecDeque::new(), bytes: 0, limit: limit.max(1), when_full, closed: None, left: 0, waiting: 0 };
         Queue { inner: Mutex::new(inner), room: Condvar::new(), meter }
     }
 
@@ -127,7 +129,9 @@ impl Queue {
             && !stop.asked()
             && matches!(q.when_full, WhenFull::Hold | WhenFull::Block)
         {
+            q.waiting += 1;
             q = self.room.wait_timeout(q, Duration::from_millis(100)).unwrap_or_else(|p| p.into_inner()).0;
+            q.waiting -= 1;
         }
         q
     }
@@ -144,7 +148,9 @@ impl Queue {
         let mut q = self.lock();
         let work = q.works.pop_front()?;
         q.bytes -= work.bytes;
-        self.room.notify_all();
+        if q.waiting > 0 {
+            self.room.notify_all();
+        }
         Some(work)
     }
 

@@ -1,4 +1,6 @@
+use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ pub(crate) struct Slot {
     pub live: Option<Instance>,
     pub probation: Option<Box<Probation>>,
     pub(crate) port: Port,
-    pub(crate) out: BatchBuilder,
+    pub(crate) out: Out,
     clock: Clock,
     back_off: BackOff,
     /// Backing off until then, on the steady clock.
@@ -42,6 +44,8 @@ pub(crate) struct Slot {
     blamed: bool,
     /// It stands in its worker's list of places with work.
     pub listed: bool,
+    /// When its worker will look at it, by [`Slot::wants_at`].
+    pub planned: Option<Duration>,
 }
 
 /// After more failures than this the state may be the reason, and is given up.
@@ -49,6 +53,9 @@ const SUSPICIOUS: u32 = 4;
 
 /// State is saved no more often than that.
 const SHORTEST: Duration = Duration::from_millis(100);
+
+/// What filters inject while they are called. One for all places of a worker: it is empty between calls.
+pub(crate) type Out = Rc<RefCell<BatchBuilder>>;
 
 /// What a filter's place is made of.
 #[derive(Clone)]
@@ -83,7 +90,7 @@ impl Slot {
     ///
     /// # Errors
     /// Why the filter cannot be built.
-    pub fn new(seed: SlotSeed) -> Result<Slot, String> {
+    pub fn new(seed: SlotSeed, out: Out) -> Result<Slot, String> {
         let saved = match &seed.state {
             Some(state) => state.state(&seed.filter.id).unwrap_or_default(),
             None => seed.standing.shared.kept(),
@@ -96,7 +103,7 @@ impl Slot {
             live: None,
             probation: None,
             port,
-            out: BatchBuilder::default(),
+            out,
             clock,
             back_off: BackOff::default(),
             suspended: None,
@@ -108,6 +115,7 @@ impl Slot {
             suspicion: 0,
             blamed: false,
             listed: false,
+            planned: None,
         };
         slot.start()?;
         Ok(slot)
@@ -198,7 +206,7 @@ impl Slot {
         let live = self.live.as_mut()?;
         let meter = &self.seed.standing.meter;
         let before = meter.get(Counter::Rejected);
-        let outcome = live.messages(&self.seed, &work.batch, &work.selection, &mut self.out);
+        let outcome = live.messages(&self.seed, &work.batch, &work.selection, &mut self.out.borrow_mut());
         Some((outcome, meter.get(Counter::Rejected) - before))
     }
 
@@ -226,7 +234,7 @@ impl Slot {
         }
         let Some(live) = &mut self.live else { return };
         self.touched = true;
-        let outcome = live.tick(&self.seed, last, &mut self.out);
+        let outcome = live.tick(&self.seed, last, &mut self.out.borrow_mut());
         live.report(&self.seed.standing);
         match outcome {
             Ok(()) => self.emit(None),
@@ -240,23 +248,25 @@ impl Slot {
 
     /// Hands on what the filter injected, one hop on; during a probation it is held back.
     pub(crate) fn emit(&mut self, work: Option<&Work>) {
-        if self.out.is_empty() {
+        let shared = self.out.clone();
+        let mut out = shared.borrow_mut();
+        if out.is_empty() {
             return;
         }
         let hops = work.map_or(0, |w| w.batch.selected(&w.selection).map(|m| m.hops()).max().unwrap_or(0)).saturating_add(1);
         if hops > self.seed.plan.globals.max_hops {
-            return self.refuse_loop(hops);
+            return self.refuse_loop(hops, out.finish().len());
         }
-        for i in 0..self.out.len() {
+        for i in 0..out.len() {
             let now = self.seed.clock.now();
-            let mut m = self.out.message(i);
+            let mut m = out.message(i);
             m.set_hops(hops);
             if m.timestamp() == 0 {
                 m.set_timestamp(now);
             }
         }
         let parents = work.map(|w| w.batch.ticket().clone()).into_iter().collect();
-        let batch = self.out.finish_with(Ticket::derived(parents));
+        let batch = out.finish_with(Ticket::derived(parents));
         match &mut self.probation {
             Some(probation) => probation.hold(batch),
             None => self.inject(batch),
@@ -269,15 +279,14 @@ impl Slot {
         self.port.send(batch, Sender::Filter { bounded });
     }
 
-    fn refuse_loop(&mut self, hops: u8) {
-        let refused = self.out.finish();
+    fn refuse_loop(&mut self, hops: u8, refused: usize) {
         let max = self.seed.plan.globals.max_hops;
         let why = format!(
             "injected messages went through {hops} filters, allowed are {max}: does a filter match what it injects? Narrow its `match` or raise `max_hops` in [nilo]"
         );
-        log::warn!(target: &self.seed.filter.id, "{} {why}", refused.len());
+        log::warn!(target: &self.seed.filter.id, "{refused} {why}");
         // They were never received, so that they are no rejects.
-        self.seed.standing.meter.add_extra("refused_injections", refused.len() as u64);
+        self.seed.standing.meter.add_extra("refused_injections", refused as u64);
         self.seed.standing.shared.set_error(why);
     }
 
@@ -339,7 +348,7 @@ impl Slot {
 
     /// Something panicked around the instance, which is given up.
     pub fn break_down(&mut self, panic: &str) {
-        self.out = BatchBuilder::default();
+        self.out.replace(BatchBuilder::default());
         if let Some(probation) = self.probation.take() {
             let _ = contained(|| drop(probation));
         }

@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use plugin::{Carried, Clock, Counter};
 
 use crate::instance::Instance;
-use crate::slot::{Slot, SlotSeed};
+use crate::slot::{Out, Slot, SlotSeed};
 use crate::supervise::contained;
 
 /// What a worker is told.
@@ -95,6 +95,7 @@ impl Worker {
                 slots: HashMap::default(),
                 active: VecDeque::new(),
                 due: BinaryHeap::new(),
+                out: Out::default(),
                 worked: Vec::new(),
                 clock: Clock::real(),
             }
@@ -121,6 +122,7 @@ struct Pool {
     active: VecDeque<u64>,
     /// When slots want to be looked at; entries may be out of date.
     due: BinaryHeap<Reverse<(Duration, u64)>>,
+    out: Out,
     /// Those that worked in this turn, and how long. Scratch memory.
     worked: Vec<(u64, Duration)>,
     clock: Clock,
@@ -174,12 +176,11 @@ impl Pool {
         for _ in 0..self.active.len() {
             let Some(id) = self.active.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
-            let before = slot.wants_at();
             slot.listed = guarded(slot, Slot::work) == Some(true) && !slot.seed.queue.is_empty();
             if slot.listed {
                 self.active.push_back(id);
             }
-            if slot.wants_at() != before {
+            if slot.wants_at() != slot.planned {
                 self.plan(id);
             }
             let now = self.clock.steady();
@@ -215,12 +216,16 @@ impl Pool {
                 self.plan(id);
                 // A filter that started again may find work waiting.
                 self.list(id);
+            } else if slot.wants_at() != slot.planned {
+                self.plan(id);
             }
         }
     }
 
     fn plan(&mut self, id: u64) {
-        if let Some(at) = self.slots.get(&id).and_then(|slot| slot.wants_at()) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.planned = slot.wants_at();
+        if let Some(at) = slot.planned {
             self.due.push(Reverse((at, id)));
         }
     }
@@ -236,7 +241,7 @@ impl Pool {
         match command {
             Command::Wake => {}
             Command::Add { slot, seed, answer } => {
-                let outcome = Slot::new(*seed).map(|new| drop(self.slots.insert(slot, Box::new(new))));
+                let outcome = Slot::new(*seed, self.out.clone()).map(|new| drop(self.slots.insert(slot, Box::new(new))));
                 self.plan(slot);
                 self.list(slot);
                 let _ = answer.send(outcome);
