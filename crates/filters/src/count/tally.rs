@@ -9,6 +9,8 @@ pub struct Tally {
     keys: Vec<Box<[u8]>>,
     counts: Vec<Count>,
     other: Count,
+    /// Place of the key that came last: often it comes again.
+    last: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -34,6 +36,7 @@ impl Tally {
             keys: Vec::new(),
             counts: Vec::new(),
             other: Count::default(),
+            last: 0,
         };
         if meaning.is_empty() {
             // Without keys there is a count from the start, of zero.
@@ -55,7 +58,10 @@ impl Tally {
     }
 
     fn count(&mut self, key: &[u8]) -> &mut Count {
-        let at = match self.index.get(key) {
+        if self.keys.get(self.last).is_some_and(|last| **last == *key) {
+            return &mut self.counts[self.last];
+        }
+        self.last = match self.index.get(key) {
             Some(at) => *at,
             None if self.keys.len() >= self.max_keys => return &mut self.other,
             None => {
@@ -65,7 +71,7 @@ impl Tally {
                 self.keys.len() - 1
             }
         };
-        &mut self.counts[at]
+        &mut self.counts[self.last]
     }
 
     /// Every key with its count; at last, without a key, the count of those beyond the cap, if there are any.
