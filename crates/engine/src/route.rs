@@ -97,15 +97,7 @@ impl Router {
         !self.table.load().rejects.is_empty()
     }
 
-    fn deliver(
-        &self,
-        target: &Target,
-        batch: &Arc<Batch>,
-        selection: Selection,
-        sender: Sender<'_>,
-        now: Duration,
-        copies: &mut BatchBuilder,
-    ) {
+    fn deliver(&self, target: &Target, batch: &Arc<Batch>, selection: Selection, sender: Sender<'_>, now: Duration, copies: &mut Copies) {
         let selection = target.signed(batch, selection);
         if selection.is_empty() {
             return;
@@ -124,14 +116,17 @@ pub(crate) struct Port {
     router: Arc<Router>,
     source: Arc<str>,
     selected: Selected,
-    /// Makes copies of small selections, in memory of earlier ones.
-    copies: BatchBuilder,
+    copies: Copies,
 }
+
+/// Makes copies of small selections, in memory of earlier ones. There is none until one is needed: most
+/// filters never copy any.
+type Copies = Option<Box<BatchBuilder>>;
 
 impl Port {
     /// `source` is the sender's name, such as `input.access`.
     pub fn new(router: Arc<Router>, source: Arc<str>) -> Port {
-        Port { router, source, selected: Selected::default(), copies: BatchBuilder::new(Pool::new()) }
+        Port { router, source, selected: Selected::default(), copies: None }
     }
 
     pub fn wants_rejects(&self) -> bool {
@@ -164,7 +159,8 @@ impl Port {
     }
 }
 
-fn copied(batch: &Arc<Batch>, selection: &Selection, builder: &mut BatchBuilder) -> (Arc<Batch>, Selection) {
+fn copied(batch: &Arc<Batch>, selection: &Selection, copies: &mut Copies) -> (Arc<Batch>, Selection) {
+    let builder = copies.get_or_insert_with(|| Box::new(BatchBuilder::new(Pool::new())));
     for m in batch.selected(selection) {
         builder.copy(m);
     }
