@@ -171,10 +171,10 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Whether its consumer is behind: much of the queue is taken.
-    pub fn lags(&self) -> bool {
+    /// Whether its consumer is behind: with as many bytes more, much of the queue is taken.
+    pub fn lags(&self, more: usize) -> bool {
         let q = self.lock();
-        q.bytes > q.limit / 4
+        q.bytes.saturating_add(more) > q.limit / 4
     }
 
     /// Pieces of work that wait.

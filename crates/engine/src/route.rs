@@ -102,7 +102,7 @@ impl Router {
         if selection.is_empty() {
             return;
         }
-        let small = selection.len() * SMALL <= batch.len() && target.queue.lags();
+        let small = selection.len() * SMALL <= batch.len() && target.queue.lags(batch.bytes());
         let (batch, selection) = if small { copied(batch, &selection, copies) } else { (batch.clone(), selection) };
         let work = Work { bytes: batch.bytes(), queued: now, batch, selection };
         if target.queue.push(work, sender) {
@@ -160,11 +160,13 @@ impl Port {
 }
 
 fn copied(batch: &Arc<Batch>, selection: &Selection, copies: &mut Copies) -> (Arc<Batch>, Selection) {
-    let builder = copies.get_or_insert_with(|| Box::new(BatchBuilder::new(Pool::new())));
+    // Taken out: nothing half copied is left should a panic pass.
+    let mut builder = copies.take().unwrap_or_else(|| Box::new(BatchBuilder::new(Pool::new())));
     for m in batch.selected(selection) {
         builder.copy(m);
     }
     let copy = builder.finish_with(Ticket::derived(vec![batch.ticket().clone()]));
+    *copies = Some(builder);
     let all = copy.all();
     (Arc::new(copy), all)
 }

@@ -193,6 +193,7 @@ impl Messages {
                 }
             }
         }
+        self.changes = [NO_CHANGE; 5];
     }
 
     /// Replaces one part of the envelope of message `index`.
@@ -239,7 +240,8 @@ impl Messages {
         MessageMut::new(self, index)
     }
 
-    /// Drops the messages from `len` on: what a decoder had begun of a record it then refused.
+    /// Drops the messages from `len` on with their fields: what a decoder had begun of a record it then
+    /// refused. Earlier messages must not have been changed since they were begun.
     pub fn truncate(&mut self, len: usize) {
         if let Some(first) = self.recs.get(len) {
             self.fields.truncate(first.first_field as usize);
@@ -266,13 +268,20 @@ impl Messages {
         self.recs[index].envelope = self.envelope_of(Envelope { type_, logger, hostname, ..own });
     }
 
-    /// Removes one message; those behind it move up.
+    /// Removes one message; those behind it move up. Its fields stay where they are: behind them may lie
+    /// fields that earlier messages were given since.
     pub fn remove(&mut self, index: usize) {
-        if index + 1 == self.len() {
-            self.truncate(index);
-        } else {
-            self.recs.remove(index);
-        }
+        self.recs.remove(index);
+    }
+
+    /// Puts message `from` in the place of `to`, whose message is gone.
+    pub fn put(&mut self, to: usize, from: usize) {
+        self.recs[to] = self.recs[from];
+    }
+
+    /// Forgets the messages from `len` on, as [`Messages::remove`] does.
+    pub fn forget(&mut self, len: usize) {
+        self.recs.truncate(len);
     }
 
     /// Gives the messages from `first` on that have no Timestamp this one.
@@ -309,8 +318,33 @@ impl Messages {
         self.fields.extend_from_within(old);
     }
 
+    /// Bytes of memory held, used or not.
+    pub(crate) fn capacity(&self) -> usize {
+        let shared = self.envelopes.capacity() * size_of::<Envelope>() + self.labels.capacity() * size_of::<LabelText>();
+        let own = self.recs.capacity() * size_of::<Rec>() + self.fields.capacity() * size_of::<Field>();
+        self.arena.capacity() + shared + own + self.values.capacity() * 8
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         let shared = self.envelopes.len() * size_of::<Envelope>() + self.labels.len() * size_of::<LabelText>();
         self.arena.len() + shared + self.recs.len() * size_of::<Rec>() + self.fields.len() * size_of::<Field>() + self.values.len() * 8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{BatchBuilder, Value};
+
+    #[test]
+    fn removing_a_message_leaves_the_fields_of_others() {
+        let mut b = BatchBuilder::default();
+        b.add();
+        b.add();
+        b.message(0).add_integer(b"x", 1);
+        b.messages().remove(1);
+        b.add().add_integer(b"x", 2);
+        let batch = b.finish();
+        let x = |i: usize| batch.get(i).value(b"x", 0, 0);
+        assert_eq!((batch.len(), x(0), x(1)), (2, Some(Value::Integer(1)), Some(Value::Integer(2))));
     }
 }

@@ -7,9 +7,10 @@ use crate::{Messages, Raw};
 #[derive(Clone, Default, Debug)]
 pub struct Pool(Option<Arc<Mutex<Vec<Storage>>>>);
 
-/// Spare sets of buffers kept, and the largest raw block worth keeping.
+/// Spare sets of buffers kept, and the largest raw block and set of messages worth keeping. Bytes.
 const KEEP: usize = 8;
 const KEEP_RAW: usize = 4 << 20;
+const KEEP_MESSAGES: usize = 8 << 20;
 
 #[derive(Default, Debug)]
 pub(crate) struct Storage {
@@ -29,7 +30,7 @@ impl Pool {
 
     pub(crate) fn give(&self, mut storage: Storage) {
         let Some(pool) = &self.0 else { return };
-        if storage.raw.capacity() > KEEP_RAW {
+        if storage.raw.capacity() > KEEP_RAW || storage.messages.capacity() > KEEP_MESSAGES {
             return;
         }
         storage.raw.truncate(0);

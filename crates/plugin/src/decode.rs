@@ -64,7 +64,8 @@ pub trait Decoder {
 
     /// Decodes the records of one block, which lie in `raw`; `refused` hears of those that do not
     /// decode, by their places. It need not be written anew: here it is compiled for each decoder,
-    /// so that a record costs no call through a table.
+    /// so that a record costs no call through a table. When it panics, what it made is taken back and
+    /// `decode` is called for each of these records.
     fn decode_all(&mut self, raw: &[u8], records: &[Text], out: &mut Messages, cx: &DecodeCx, refused: &mut dyn FnMut(usize, Reject)) {
         for (place, at) in records.iter().enumerate() {
             let before = out.len();

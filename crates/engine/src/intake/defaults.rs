@@ -16,7 +16,7 @@ pub(super) struct Defaults {
 impl Defaults {
     /// A number that is used again means another stream from here on.
     pub(super) fn forget_stream(&mut self) {
-        self.stream = None;
+        self.generation = 0;
     }
 
     /// Fills in what the messages from `first` on, begun at `mark`, leave open.

@@ -237,14 +237,15 @@ impl EngineIntake {
         if self.transforms.is_empty() {
             return;
         }
-        let mut index = first;
+        let (mut kept, mut index) = (first, first);
         while index < self.builder.len() {
             if self.transform(index, now) {
-                index += 1;
-            } else {
-                self.builder.messages().remove(index);
+                self.builder.messages().put(kept, index);
+                kept += 1;
             }
+            index += 1;
         }
+        self.builder.messages().forget(kept);
     }
 
     /// True when the message stays.

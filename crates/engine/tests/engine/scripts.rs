@@ -109,6 +109,23 @@ fn a_record_at_which_a_codec_fails_twice_is_a_reject_and_the_next_goes_on() {
 }
 
 #[test]
+fn a_message_that_a_transform_drops_takes_no_fields_of_others_along() {
+    let (dir, name) = (tempfile::tempdir().unwrap(), "drop_and_add");
+    let text = "local n = 0\nfunction process_message()\nn = n + 1\nif n % 2 == 0 then return -2 end\n\
+                write_message('Fields[line]', read_message('Payload'))\nwrite_message('Payload', 'kept')\nreturn 0\nend";
+    fs::write(dir.path().join("x.lua"), text).unwrap();
+    let toml = through("transform", name).replace("encoder = 'payload'", "encoder = 'e'");
+    let engine = start(dir.path(), &format!("{toml}[encoder.e]\ntype = 'line'\ntemplate = '{{payload}} {{line}}'\n"));
+    let b = board(name);
+    // Two blocks in one batch, if they come soon enough after each other.
+    b.feed("1\n2\n3\n4\n");
+    b.feed("5\n6\n7\n8\n");
+    assert_eq!(b.wait_for(4), ["kept 1", "kept 3", "kept 5", "kept 7"]);
+    assert_conservation(&engine.status());
+    engine.stop();
+}
+
+#[test]
 fn what_an_encoder_skips_counts_as_delivered() {
     let dir = tempfile::tempdir().unwrap();
     let b = board("skip");
