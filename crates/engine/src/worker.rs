@@ -289,8 +289,10 @@ impl Pool {
 /// was anything.
 fn work_off(slot: &mut Slot) -> bool {
     guarded(slot, Slot::finish_probation);
-    let waiting = slot.seed.queue.len();
-    (0..waiting).take_while(|_| guarded(slot, Slot::work) == Some(true)).count() > 0
+    let (waiting, cpu) = (slot.seed.queue.len(), Clock::thread_cpu());
+    let worked = (0..waiting).take_while(|_| guarded(slot, Slot::work) == Some(true)).count() > 0;
+    slot.seed.standing.meter.add(Counter::CpuNs, (Clock::thread_cpu() - cpu).as_nanos() as u64);
+    worked
 }
 
 /// A panic breaks down the filter it happened at; the worker and its other filters go on.
