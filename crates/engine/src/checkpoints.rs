@@ -5,8 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use message::Ticket;
 use plugin::Checkpoint;
 use serde_json::{Value, json};
+
+use crate::origin::Positions;
+use crate::tracker::Remembered;
 
 /// The state directory: what is remembered over restarts. One process at a time holds it.
 #[derive(Debug)]
@@ -14,7 +18,15 @@ pub(crate) struct StateDir {
     path: PathBuf,
     lock: File,
     /// States of plugins that are not on disk yet.
-    pending: Mutex<BTreeMap<Arc<str>, Arc<[u8]>>>,
+    pending: Mutex<BTreeMap<Arc<str>, Pending>>,
+}
+
+/// A plugin's state that is not on disk yet.
+#[derive(Clone, Debug)]
+struct Pending {
+    state: Arc<[u8]>,
+    /// Of the messages that are part of it: let go once it is on disk.
+    tickets: Vec<Ticket>,
 }
 
 /// Version of the layout below the state directory.
@@ -30,7 +42,7 @@ impl StateDir {
     /// When another process holds it, when it has another version, or when it cannot be written.
     pub fn open(path: &Path) -> Result<StateDir, String> {
         let failed = |e: io::Error| format!("state directory {}: {e}", path.display());
-        for sub in ["checkpoints", "filters", "scripts"] {
+        for sub in ["checkpoints", "filters", "outputs", "scripts"] {
             std::fs::create_dir_all(path.join(sub)).map_err(failed)?;
         }
         let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(failed)?;
@@ -53,7 +65,7 @@ impl StateDir {
     }
 
     /// What an input's streams had accepted. A damaged file is set aside, said, and counts as none.
-    pub fn checkpoints(&self, input: &str) -> Vec<Checkpoint> {
+    pub fn checkpoints(&self, input: &str) -> Vec<Remembered> {
         let file = self.checkpoint_file(input);
         let Some(bytes) = read(&file) else { return Vec::new() };
         match parse(&bytes) {
@@ -67,39 +79,65 @@ impl StateDir {
         }
     }
 
-    pub fn save_checkpoints(&self, input: &str, list: &[Checkpoint]) -> io::Result<()> {
-        let one = |c: &Checkpoint| match c.note.as_str() {
-            "" => json!({"key": c.key, "identity": c.identity, "position": c.position}),
-            note => json!({"key": c.key, "identity": c.identity, "position": c.position, "note": note}),
+    pub fn save_checkpoints(&self, input: &str, list: &[Remembered]) -> io::Result<()> {
+        let one = |r: &Remembered| {
+            let c = &r.checkpoint;
+            let mut value = json!({"key": c.key, "identity": c.identity, "position": c.position, "life": r.life});
+            if let (false, Some(object)) = (c.note.is_empty(), value.as_object_mut()) {
+                object.insert("note".to_string(), json!(c.note));
+            }
+            value
         };
         let streams: Vec<Value> = list.iter().map(one).collect();
         write_atomically(&self.checkpoint_file(input), json!({ "streams": streams }).to_string().as_bytes())
     }
 
-    fn pending(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<[u8]>>> {
+    fn positions_file(&self, output: &str) -> PathBuf {
+        self.path.join("outputs").join(format!("{}.json", file_name(output)))
+    }
+
+    /// What an output had of inputs that can be read again. Without it, some of that comes twice.
+    pub fn positions(&self, output: &str) -> Positions {
+        let read = read(&self.positions_file(output)).and_then(|bytes| Positions::parse(&serde_json::from_slice(&bytes).ok()?));
+        read.unwrap_or_default()
+    }
+
+    /// Not synchronised: if it is lost with the system's power, some messages come twice.
+    pub fn save_positions(&self, output: &str, positions: &Positions) -> io::Result<()> {
+        let file = self.positions_file(output);
+        std::fs::rename(write_beside(&file, positions.json().to_string().as_bytes(), false)?, file)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Pending>> {
         self.pending.lock().unwrap_or_else(|p| p.into_inner())
     }
 
     /// The last saved state of a filter, or of the scripts behind an input or output.
     pub fn state(&self, name: &str) -> Option<Vec<u8>> {
-        let pending = self.pending().get(name).map(|state| state.to_vec());
+        let pending = self.pending().get(name).map(|pending| pending.state.to_vec());
         pending.or_else(|| read(&self.state_file(name)))
     }
 
     fn state_file(&self, name: &str) -> PathBuf {
-        let family = if name.starts_with("filter.") { "filters" } else { "scripts" };
-        self.path.join(family).join(file_name(name))
+        state_file(&self.path, name)
     }
 
     /// Takes a plugin's state, to be written down by the next [`StateDir::flush`]: a worker does
-    /// not wait for the disk.
-    pub fn save_state(&self, name: &Arc<str>, state: &[u8]) {
-        self.pending().insert(name.clone(), state.into());
+    /// not wait for the disk. The tickets are let go then.
+    pub fn save_state(&self, name: &Arc<str>, state: &[u8], tickets: Vec<Ticket>) {
+        let mut pending = self.pending();
+        let entry = pending.entry(name.clone()).or_insert_with(|| Pending { state: Arc::from([]), tickets: Vec::new() });
+        entry.state = state.into();
+        entry.tickets.extend(tickets);
     }
 
-    /// Writes down the states that wait for it. False when that failed; they wait on.
-    pub fn flush(&self) -> bool {
-        let states: Vec<_> = self.pending().iter().map(|(name, state)| (name.clone(), state.clone())).collect();
+    /// The states that wait to be written down.
+    pub fn waiting(&self) -> Vec<(Arc<str>, Arc<[u8]>)> {
+        self.pending().iter().map(|(name, pending)| (name.clone(), pending.state.clone())).collect()
+    }
+
+    /// Writes down these states. False when that failed; they wait on.
+    pub fn flush(&self, states: &[(Arc<str>, Arc<[u8]>)]) -> bool {
         // Thousands of files are synchronised in one go: that many waits for the disk take minutes.
         let each = states.len() <= FEW;
         let written: Vec<_> = states.iter().map(|(name, state)| write_beside(&self.state_file(name), state, each)).collect();
@@ -117,9 +155,9 @@ impl StateDir {
             }
             let mut pending = self.pending();
             // A newer one may have come meanwhile.
-            if pending.get(name).is_some_and(|now| Arc::ptr_eq(now, state)) {
-                pending.remove(name);
-            }
+            let done = if pending.get(name).is_some_and(|now| Arc::ptr_eq(&now.state, state)) { pending.remove(name) } else { None };
+            drop(pending);
+            drop(done);
         }
         all
     }
@@ -128,17 +166,24 @@ impl StateDir {
 /// Files that are synchronised one by one.
 const FEW: usize = 16;
 
-fn parse(bytes: &[u8]) -> Option<Vec<Checkpoint>> {
+fn parse(bytes: &[u8]) -> Option<Vec<Remembered>> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
     let text = |v: &Value, name: &str| Some(v.get(name)?.as_str()?.to_string());
     let one = |v: &Value| {
         let note = text(v, "note").unwrap_or_default();
-        Some(Checkpoint { key: text(v, "key")?, identity: text(v, "identity")?, position: v.get("position")?.as_u64()?, note })
+        let checkpoint = Checkpoint { key: text(v, "key")?, identity: text(v, "identity")?, position: v.get("position")?.as_u64()?, note };
+        Some(Remembered { checkpoint, life: v.get("life").and_then(Value::as_u64).unwrap_or_default() })
     };
     value.get("streams")?.as_array()?.iter().map(one).collect()
 }
 
-fn read(file: &Path) -> Option<Vec<u8>> {
+/// Where a plugin's state is in a state directory.
+pub(crate) fn state_file(dir: &Path, name: &str) -> PathBuf {
+    let family = if name.starts_with("filter.") { "filters" } else { "scripts" };
+    dir.join(family).join(file_name(name))
+}
+
+pub(crate) fn read(file: &Path) -> Option<Vec<u8>> {
     let meta = std::fs::metadata(file).ok()?;
     if meta.len() > MAX_FILE {
         log::error!("{} is larger than 256 MiB and is not read", file.display());
@@ -179,7 +224,8 @@ mod tests {
     fn remembers_and_locks() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
-        let list = vec![Checkpoint { key: "k".into(), identity: "i".into(), position: 7, note: "at 7".into() }];
+        let checkpoint = Checkpoint { key: "k".into(), identity: "i".into(), position: 7, note: "at 7".into() };
+        let list = vec![Remembered { checkpoint, life: 3 }];
         state.save_checkpoints("input.a/b", &list).unwrap();
         assert_eq!(state.checkpoints("input.a/b"), list);
         assert!(StateDir::open(dir.path()).unwrap_err().contains("in use by another nilo"));
@@ -200,14 +246,14 @@ mod tests {
             for name in &names {
                 s.spawn(|| {
                     for _ in 0..20 {
-                        state.save_state(name, name.as_bytes());
+                        state.save_state(name, name.as_bytes(), Vec::new());
                         assert_eq!(state.state(name).as_deref(), Some(name.as_bytes()));
                     }
                     write_atomically(&state.state_file(name), name.as_bytes()).unwrap();
                 });
             }
         });
-        assert!(state.flush() && state.pending().is_empty());
+        assert!(state.flush(&state.waiting()) && state.pending().is_empty());
         for name in &names {
             assert_eq!(state.state(name).as_deref(), Some(name.as_bytes()));
         }

@@ -9,7 +9,11 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use plugin::{Clock, Counter, Meter, Registry};
 
 use crate::checkpoints::StateDir;
+use crate::durable::{Durable, Syncer};
+use crate::health::Health;
 use crate::input::{InputHandle, InputSeed};
+use crate::memory::Memory;
+use crate::origin::{Had, Positions};
 use crate::output::{OutputHandle, OutputSeed};
 use crate::plan::{ConsumerPlan, InputPlan, Plan};
 use crate::queue::Queue;
@@ -42,9 +46,12 @@ pub struct Engine {
     pub(crate) running: Mutex<Running>,
     pub(crate) router: Arc<Router>,
     pub(crate) generation: AtomicU64,
+    pub(crate) health: Arc<Health>,
     filter_clock: Clock,
     epoch: i64,
     state: Option<Arc<StateDir>>,
+    pub(crate) durable: Option<Arc<Durable>>,
+    syncer: Option<Syncer>,
     pub(crate) input_ended: (Sender<()>, Receiver<()>),
     /// Ends when the sender is dropped.
     housekeeper: Option<(Sender<()>, JoinHandle<()>)>,
@@ -73,6 +80,8 @@ pub(crate) struct FilterHandle {
     pub queue: Arc<Queue>,
     pub worker: usize,
     pub slot: u64,
+    /// What it had when it was started.
+    pub had: Arc<Had>,
     /// The plan's version was refused and an older one runs: another reload tries it again.
     pub refused: bool,
 }
@@ -93,14 +102,18 @@ impl Engine {
     /// Nothing runs then.
     pub fn start(plan: Plan, settings: Settings) -> Result<Engine, String> {
         let state = plan.globals.state.as_deref().map(StateDir::open).transpose()?.map(Arc::new);
+        let journal = |dir| Durable::open(dir, plan.globals.journal_max, plan.globals.journal_sync);
+        let (durable, syncer) = plan.globals.state.as_deref().map(journal).transpose()?.unzip();
         let workers = (0..plan.globals.workers).map(Worker::start).collect::<Result<Vec<_>, _>>()?;
         let plan = Arc::new(plan);
         let clock = Clock::real();
+        let router = Arc::new(Router::new(durable.clone()));
         let engine = Engine {
             filter_clock: if settings.ticks == Ticks::Messages { Clock::standing(0) } else { Clock::real() },
             epoch: clock.now() - clock.steady().as_nanos() as i64,
             settings,
-            router: Arc::new(Router::new()),
+            health: Arc::new(Health::new(&workers, router.clone(), plan.globals.stuck_after)),
+            router,
             generation: AtomicU64::new(1),
             running: Mutex::new(Running {
                 plan: plan.clone(),
@@ -114,10 +127,15 @@ impl Engine {
                 next_slot: 0,
             }),
             state,
+            durable,
+            syncer,
             input_ended: bounded(1),
             housekeeper: None,
             news: bounded(1),
         };
+        if let Some(durable) = engine.durable.clone() {
+            engine.health.watch("the journal", move || durable.trouble());
+        }
         if let Err(why) = engine.start_all(&plan) {
             engine.stop();
             return Err(why);
@@ -134,8 +152,17 @@ impl Engine {
             self.start_filter(&mut running, plan, filter)?;
         }
         self.swap_table(&running);
+        // Consumers have their cursors on disk before there is anything for them in the journal.
+        self.durable.as_ref().map(|durable| durable.save(&self.router.queues()));
         for input in &plan.inputs {
             self.start_input(&mut running, plan, input, None)?;
+        }
+        self.enlist(&mut running);
+        if let Some(durable) = &self.durable {
+            let known = |name: &str| running.filters.contains_key(name) || running.outputs.contains_key(name);
+            for name in durable.strangers(known) {
+                log::warn!(target: &name, "is not configured any more; what waits for it in the journal is kept until `nilo journal forget {name}`");
+            }
         }
         plan.troubles.iter().for_each(|t| log::error!(target: &t.id, "does not run: {}", t.problem));
         self.tell_input_ended();
@@ -156,9 +183,16 @@ impl Engine {
         let standing = running.standing(&output.id);
         let queue = match &predecessor {
             Some(old) => old.queue.clone(),
-            None => Arc::new(Queue::new(output.queue, output.when_full, standing.meter.clone())),
+            None => self.queue(output, standing.meter.clone(), 0),
         };
-        queue.configure(output.queue, output.when_full);
+        queue.configure(output.rules());
+        let had = match &predecessor {
+            Some(old) => old.had.clone(),
+            None => Arc::new(Had::new(self.state.as_ref().map(|state| state.positions(&output.id)).unwrap_or_default())),
+        };
+        if predecessor.is_none() {
+            queue.progress.start(had.positions.clone(), self.cursor(&output.id, 0));
+        }
         let seed = OutputSeed {
             plan: plan.clone(),
             output: output.clone(),
@@ -167,7 +201,7 @@ impl Engine {
             router: self.router.clone(),
             state: self.state.clone(),
         };
-        let handle = OutputHandle::start(seed, predecessor)?;
+        let handle = OutputHandle::start(seed, predecessor, had)?;
         running.outputs.insert(output.id.clone(), handle);
         Ok(())
     }
@@ -189,17 +223,43 @@ impl Engine {
 
     pub(crate) fn start_filter(&self, running: &mut Running, plan: &Arc<Plan>, filter: &Arc<ConsumerPlan>) -> Result<(), String> {
         let meter = running.standing(&filter.id).meter;
-        let queue = Arc::new(Queue::new(filter.queue, filter.when_full, meter));
         let slot = running.next_slot;
         running.next_slot += 1;
-        let worker = (0..running.workers.len()).min_by_key(|w| running.workers[*w].filters).unwrap_or(0);
-        let seed = Box::new(self.slot_seed(running, plan, filter, queue.clone()));
+        let limit = self.health.stuck_after();
+        let worker = (0..running.workers.len())
+            .min_by_key(|w| (running.workers[*w].inbox.stuck(limit).is_some(), running.workers[*w].filters))
+            .unwrap_or(0);
+        // What the filter has, with what waits for it in the journal, is not given to it again.
+        let mut seed = self.slot_seed(running, plan, filter, Arc::new(Queue::new(&filter.id, filter.rules(), meter.clone(), None)));
+        let snapshot = seed.snapshot();
+        let (queue, mut had) = (self.queue(filter, meter, snapshot.journal), Had::new(snapshot.positions));
+        if let Some(durable) = self.durable.as_ref().filter(|_| !queue.is_empty()) {
+            durable.add_waiting(&filter.id, self.cursor(&filter.id, snapshot.journal), &mut had);
+        }
+        queue.progress.start(Positions::default(), self.cursor(&filter.id, snapshot.journal));
+        seed.queue = queue.clone();
+        let (seed, had) = (Box::new(seed), Arc::new(had));
         let (answer, answered) = bounded(1);
         running.workers[worker].inbox.send(Command::Add { slot, seed, answer });
-        answered.recv().map_err(|_| "its worker panicked".to_string()).and_then(|r| r).map_err(|why| format!("{}: {why}", filter.id))?;
+        let answer = running.workers[worker].answer(&answered, limit);
+        answer.and_then(|r| r).map_err(|why| format!("{}: {why}", filter.id))?;
         running.workers[worker].filters += 1;
-        running.filters.insert(filter.id.clone(), FilterHandle { plan: filter.clone(), queue, worker, slot, refused: false });
+        running.filters.insert(filter.id.clone(), FilterHandle { plan: filter.clone(), queue, worker, slot, had, refused: false });
         Ok(())
+    }
+
+    /// A consumer's queue, behind which stands what an earlier process left for it in the journal.
+    fn queue(&self, consumer: &ConsumerPlan, meter: Arc<Meter>, least: u64) -> Arc<Queue> {
+        let queue = Queue::new(&consumer.id, consumer.rules(), meter, self.durable.clone());
+        if let Some(durable) = &self.durable {
+            queue.resume(self.cursor(&consumer.id, least), durable.end());
+        }
+        Arc::new(queue)
+    }
+
+    /// Number of the journal's record at which a consumer goes on, which has everything below `least`.
+    fn cursor(&self, consumer: &str, least: u64) -> u64 {
+        self.durable.as_ref().map_or(0, |durable| durable.cursor(consumer).max(least))
     }
 
     pub(crate) fn start_input(
@@ -210,8 +270,13 @@ impl Engine {
         predecessor: Option<InputHandle>,
     ) -> Result<(), String> {
         let standing = running.standing(&input.id);
-        let remembered =
-            || Arc::new(Tracker::new(self.state.as_ref().map(|s| s.checkpoints(&input.id)).unwrap_or_default(), self.news.0.clone()));
+        let remembered = || {
+            Arc::new(Tracker::new(
+                input.id.clone(),
+                self.state.as_ref().map(|s| s.checkpoints(&input.id)).unwrap_or_default(),
+                self.news.0.clone(),
+            ))
+        };
         let tracker = running.trackers.lock().unwrap_or_else(|p| p.into_inner()).entry(input.id.clone()).or_insert_with(remembered).clone();
         let (router, ended) = (self.router.clone(), self.input_ended.0.clone());
         let seed = InputSeed { plan: plan.clone(), input: input.clone(), standing, tracker, router, state: self.state.clone(), ended };
@@ -224,16 +289,15 @@ impl Engine {
     pub(crate) fn swap_table(&self, running: &Running) {
         let filters = running.filters.values().map(|f| {
             let inbox = running.workers[f.worker].inbox.clone();
-            Target::new(&f.plan, f.queue.clone(), Wake::Worker { inbox, slot: f.slot })
+            Target::new(&f.plan, f.queue.clone(), Wake::Worker { inbox, slot: f.slot }, f.had.clone())
         });
-        let outputs = running.outputs.values().map(|o| Target::new(&o.plan, o.queue.clone(), o.wake()));
+        let outputs = running.outputs.values().map(|o| Target::new(&o.plan, o.queue.clone(), o.wake(), o.had.clone()));
         self.router.swap(Table::new(filters.chain(outputs).collect()));
     }
 
     /// Starts the thread that writes checkpoints and filter states down.
     fn with_housekeeper(mut self) -> Engine {
-        let Some(state) = self.state.clone() else { return self };
-        let trackers = self.lock().trackers.clone();
+        let Some(memory) = self.memory() else { return self };
         let (stop, stopped) = bounded::<()>(0);
         let news = self.news.1.clone();
         let body = move || {
@@ -245,7 +309,7 @@ impl Engine {
                     default(pause) => {}
                 }
                 // A full disk is complained of now and then, not twice a second.
-                pause = if save(&state, &trackers) { SAVE_EVERY } else { 20 * SAVE_EVERY };
+                pause = if memory.save() { SAVE_EVERY } else { 20 * SAVE_EVERY };
             }
         };
         match std::thread::Builder::new().name("checkpoints".into()).spawn(body) {
@@ -253,6 +317,11 @@ impl Engine {
             Err(e) => log::error!("no thread to save checkpoints: {e}"),
         }
         self
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        let (state, durable) = (self.state.clone()?, self.durable.clone()?);
+        Some(Memory { state, durable, trackers: self.lock().trackers.clone(), router: self.router.clone() })
     }
 
     /// Whether every input is exhausted.
@@ -323,12 +392,14 @@ impl Engine {
             shared.set_error(trouble.problem.to_string());
             plugins.push(PluginStatus::new(&trouble.id, trouble.kind, &shared, &Meter::default(), (0, 0)));
         }
+        self.health.describe(&mut plugins);
         Status { generation: self.generation.load(Ordering::Relaxed), plugins }
     }
 
     /// Stops in order: inputs, then filters with a last tick, then outputs once they have delivered
     /// what is queued, or when the time for that is over. Then checkpoints are written down.
     pub fn stop(mut self) -> Summary {
+        self.health.stopping();
         let plan = self.lock().plan.clone();
         let queues = self.lock().queues();
         self.stop_inputs();
@@ -339,8 +410,10 @@ impl Engine {
             drop(stop);
             let _ = thread.join();
         }
-        if let Some(state) = &self.state {
-            save(state, &self.lock().trackers);
+        drop(self.syncer.take());
+        // States first, and then, since they are safe, the positions of inputs.
+        for _ in 0..2 {
+            self.memory().map(|memory| memory.save());
         }
         Summary { status, undelivered }
     }
@@ -377,7 +450,8 @@ impl Engine {
         self.tell(&running, |answer| Command::LastTick { answer });
         self.drain(&running);
         self.tell(&running, |answer| Command::Save { answer });
-        running.workers.drain(..).for_each(Worker::join);
+        let limit = self.health.stuck_after();
+        running.workers.drain(..).for_each(|worker| worker.join(limit));
         for (id, filter) in &running.filters {
             let left = filter.queue.abandon();
             if left > 0 {
@@ -401,8 +475,10 @@ impl Engine {
             w.inbox.send(command(answer));
             answered
         };
-        let asked: Vec<_> = running.workers.iter().map(ask).collect();
-        asked.into_iter().filter_map(|a| a.recv().ok()).collect()
+        // Not of one that is stuck in a filter: the others are to stop in order all the same.
+        let limit = self.health.stuck_after();
+        let asked: Vec<_> = running.workers.iter().map(|w| (w, ask(w))).collect();
+        asked.into_iter().filter_map(|(w, answered)| w.answer(&answered, limit).ok()).collect()
     }
 
     fn stop_outputs(&self, grace: Duration) -> usize {
@@ -459,21 +535,4 @@ impl Running {
         let filters = self.filters.iter().map(|(id, f)| (id.clone(), f.queue.clone()));
         filters.chain(self.outputs.iter().map(|(id, o)| (id.clone(), o.queue.clone()))).collect()
     }
-}
-
-/// Writes down what is to be remembered; first the filters' states, which must not be older than
-/// what inputs will not read again. False when some of it could not be written.
-fn save(state: &StateDir, trackers: &Mutex<BTreeMap<Arc<str>, Arc<Tracker>>>) -> bool {
-    let mut all = state.flush();
-    let trackers: Vec<_> = trackers.lock().unwrap_or_else(|p| p.into_inner()).iter().map(|(id, t)| (id.clone(), t.clone())).collect();
-    for (id, tracker) in trackers {
-        if let Some(list) = tracker.accepted_if_changed()
-            && let Err(e) = state.save_checkpoints(&id, &list)
-        {
-            log::error!(target: &id, "checkpoints not saved: {e}");
-            tracker.not_saved();
-            all = false;
-        }
-    }
-    all
 }

@@ -5,13 +5,14 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::Sender;
 use plugin::{Build, Clock, Counter, Fatal, InputCx, Stop};
 
+use crate::activity;
 use crate::checkpoints::StateDir;
 use crate::intake::{EngineIntake, IntakeParts, OWN};
 use crate::keeper::Keeper;
 use crate::plan::{InputPlan, Plan};
 use crate::route::{Port, Router};
 use crate::status::Standing;
-use crate::supervise::{BackOff, contained};
+use crate::supervise::{BackOff, announce, contained, failed};
 use crate::tracker::Tracker;
 
 /// A running input: its thread, and how to stop it.
@@ -71,23 +72,23 @@ const SUSPICIOUS: u32 = 4;
 
 /// Runs the input, again and again while it fails, until it is done or asked to stop.
 fn supervise(seed: &InputSeed, stop: &Stop, renew: &Arc<AtomicU64>) {
-    let (clock, mut back_off) = (Clock::real(), BackOff::default());
+    let mut back_off = BackOff::default();
     let Standing { meter, shared } = &seed.standing;
+    // Not of the input itself: who takes from it wants its records only.
+    let mut port = Port::new(seed.router.clone(), Arc::from("nilometer"));
+    activity::adopt(shared);
     loop {
-        shared.set_state("running");
+        shared.starting();
         let outcome = contained(|| run(seed, stop, renew, back_off.failures() <= SUSPICIOUS)).unwrap_or_else(|panic| Err(Fatal(panic)));
-        let Err(why) = outcome else { break };
-        meter.add(Counter::Failed, 1);
-        let pause = back_off.failed(clock.steady());
-        log::error!(target: &seed.input.id, "failed: {why}; starting again in {pause:?}");
-        shared.set_error(why.to_string());
-        shared.set_state("backing off");
+        let Err(Fatal(why)) = outcome else { break };
+        let pause = failed(&seed.input.id, &seed.standing, &mut back_off, &why);
+        announce(&mut port, "nilometer.failed", &seed.input.id, &why, &seed.plan.globals.hostname);
         if stop.wait(pause) {
             break;
         }
         meter.add(Counter::Restarted, 1);
     }
-    shared.set_state(if stop.asked() { "stopped" } else { "finished" });
+    shared.ended(if stop.asked() { "stopped" } else { "finished" });
 }
 
 fn run(seed: &InputSeed, stop: &Stop, renew: &Arc<AtomicU64>, with_state: bool) -> Result<(), Fatal> {

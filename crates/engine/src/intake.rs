@@ -6,12 +6,13 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use message::{BatchBuilder, Messages, Pool, StreamId};
-use plugin::{Checkpoint, Clock, Found, Intake, Reject, Scripted, Stop, StreamOptions, Transform};
+use plugin::{Acceptance, Checkpoint, Clock, Found, Intake, Reject, Scripted, Stop, StreamOptions, Transform};
 
 use self::defaults::Defaults;
 use self::records::FIRST_READ;
@@ -167,10 +168,15 @@ impl Intake for EngineIntake {
         self.watch_decoder(&decoder);
         let (touched, carry, key) = (self.clock.steady(), Vec::new(), o.key.clone());
         let (position, ask, logger, hostname) = (o.position, FIRST_READ, o.logger, o.hostname);
-        self.streams.put(id, Stream { splitter, decoder, key, carry, position, touched, skipping: false, ask, logger, hostname });
+        self.tracker.open(id, Checkpoint { key: o.key, identity: o.identity, position, note: String::new() });
+        if o.acknowledged {
+            self.tracker.await_acceptance(id, position);
+        }
+        let mut cuts = if key.is_empty() { Vec::new() } else { self.port.cuts(&self.input.id, self.tracker.life(id)) };
+        cuts.retain(|cut| *cut > position);
+        self.streams.put(id, Stream { splitter, decoder, key, carry, position, touched, skipping: false, ask, logger, hostname, cuts });
         self.look_at_first();
         self.defaults.forget_stream();
-        self.tracker.open(id, Checkpoint { key: o.key, identity: o.identity, position: o.position, note: String::new() });
         id
     }
 
@@ -215,9 +221,13 @@ impl Intake for EngineIntake {
     }
 
     fn make_at(&mut self, id: StreamId, note: Option<&str>, make: &mut dyn FnMut(&mut Messages)) {
+        let apart = self.keep_apart(id);
         self.take_made(Some(id), make);
         self.cover_made(id, note);
         self.end_made();
+        if apart {
+            self.close_batch();
+        }
     }
 
     fn hand_on(&mut self) {
@@ -254,6 +264,14 @@ impl Intake for EngineIntake {
     fn settled(&mut self) -> bool {
         self.close_batch();
         self.tracker.settled()
+    }
+
+    fn accepted(&mut self, stream: StreamId) -> Acceptance {
+        self.tracker.acceptance(stream)
+    }
+
+    fn progress(&self) -> BorrowedFd<'_> {
+        self.tracker.acknowledged.fd()
     }
 }
 

@@ -102,7 +102,7 @@ impl Keeper {
             return;
         }
         if let Some(state) = &self.state {
-            state.save_state(&self.id, &bytes);
+            state.save_state(&self.id, &bytes, Vec::new());
         }
         self.standing.shared.keep(bytes);
     }

@@ -14,18 +14,26 @@
 //! never block, outputs wait for the world alone and no longer than their timeout. What a filter
 //! injects is bounded by the hop limit and by the bytes its input may have in flight.
 
+mod activity;
+mod backlog;
 mod checkpoints;
 mod codec;
 mod config;
+mod durable;
 mod engine;
+mod health;
 mod input;
 mod instance;
 mod intake;
+mod journalled;
 mod keeper;
+mod memory;
+mod origin;
 mod output;
 mod outstanding;
 mod plan;
 mod probation;
+mod progress;
 mod queue;
 mod reject;
 mod reload;
@@ -33,16 +41,22 @@ mod round;
 mod route;
 mod sandboxes;
 mod slot;
+mod snapshot;
 mod status;
+pub mod stored;
 mod supervise;
 mod tracker;
 mod watch;
+mod watchdog;
 mod worker;
 
 pub use config::{Config, Section};
 pub use engine::{Engine, Settings, Summary, Ticks};
+pub use health::Health;
 pub use plan::{CONSUMER_OPTIONS, GLOBAL_OPTIONS, INPUT_OPTIONS, OUTPUT_OPTIONS, Plan, options_of};
+pub use reject::{KEEP as REJECT_KEEP, TYPE as REJECT_TYPE};
 pub use reload::{Change, Report};
 pub use sandboxes::{SANDBOX_OPTIONS, Trouble};
 pub use status::{PluginStatus, Status};
 pub use watch::Watch;
+pub use watchdog::Watchdog;

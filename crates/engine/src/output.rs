@@ -8,23 +8,27 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded};
 use message::{BatchBuilder, Ticket};
 use plugin::{Build, BuildCx, Clock, Counter, Encoded, Encoder, Fatal, OutBatch, OutCx, Output, Reject, Stop, Verdict, Verdicts};
 
+use crate::activity::Deed;
 use crate::checkpoints::StateDir;
 use crate::codec::{Codec, Place};
 use crate::keeper::Keeper;
-use crate::outstanding::{Outstanding, Pending};
+use crate::origin::Had;
+use crate::outstanding::{self, Outstanding, Pending};
 use crate::plan::{ConsumerPlan, Plan, Spec};
 use crate::queue::{Queue, Sender, Work};
 use crate::reject::{self, Original};
 use crate::round::Round;
-use crate::route::{Port, Router, Wake};
+use crate::route::{Parcel, Port, Router, Wake};
 use crate::status::{Made, Standing};
-use crate::supervise::{BackOff, contained};
+use crate::supervise::{BackOff, announce, contained, failed};
 use crate::watch;
 
 /// A running output: its thread, its queue, and how to end it.
 pub(crate) struct OutputHandle {
     pub plan: Arc<ConsumerPlan>,
     pub queue: Arc<Queue>,
+    /// What it had when it was started.
+    pub had: Arc<Had>,
     /// Give up now; what is not delivered goes back to the queue.
     stop: Stop,
     /// Nothing more will come: deliver what is queued, then end.
@@ -51,7 +55,7 @@ impl OutputHandle {
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub fn start(seed: OutputSeed, predecessor: Option<OutputHandle>) -> Result<OutputHandle, String> {
+    pub fn start(seed: OutputSeed, predecessor: Option<OutputHandle>, had: Arc<Had>) -> Result<OutputHandle, String> {
         // As the queue, the channel belongs to the name: whoever knows only the predecessor wakes its successor.
         let (channel, wakes) = predecessor.as_ref().map_or_else(|| bounded(1), |old| (old.channel.clone(), old.wakes.clone()));
         let (stop, finish, renew) = (Stop::new(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -65,7 +69,7 @@ impl OutputHandle {
             runner.supervise();
         };
         let thread = thread::Builder::new().name(plan.id.to_string()).spawn(body).map_err(|e| format!("{}: no thread: {e}", plan.id))?;
-        Ok(OutputHandle { plan, queue, stop, finish, renew, channel, wakes, thread: Some(thread) })
+        Ok(OutputHandle { plan, queue, had, stop, finish, renew, channel, wakes, thread: Some(thread) })
     }
 
     pub fn wake(&self) -> Wake {
@@ -193,6 +197,7 @@ impl Runner {
             log::warn!(target: id, "failed again and again, and starts without its state");
             keeper.forget(OUTPUT);
         }
+        let _building = standing.shared.activity.call(Deed::Call("starting"));
         self.renewed = self.renew.load(Ordering::Acquire);
         let mut output = build(&spec.options, &self.build_cx).map_err(|p| p.to_string())?;
         let mut scripted = false;
@@ -231,20 +236,18 @@ impl Runner {
         let mut back_off = BackOff::default();
         let mut round = Round::default();
         loop {
-            self.seed.standing.shared.set_state("running");
+            self.seed.standing.shared.starting();
             let outcome = contained(|| {
                 let mut built = self.build(back_off.failures() <= SUSPICIOUS)?;
+                self.seed.standing.shared.running();
                 // Contained by itself: what it has in its state survives a panic elsewhere.
                 let ran = contained(|| self.run(&mut built, &mut round)).and_then(|ran| ran);
                 built.look(self.clock.steady(), true);
                 ran
             });
             let Err(why) = outcome.and_then(|ran| ran) else { break };
-            self.seed.standing.meter.add(Counter::Failed, 1);
-            let pause = back_off.failed(self.clock.steady());
-            log::error!(target: &self.seed.output.id, "failed: {why}; starting again in {pause:?}");
-            self.seed.standing.shared.set_error(why);
-            self.seed.standing.shared.set_state("backing off");
+            let pause = failed(&self.seed.output.id, &self.seed.standing, &mut back_off, &why);
+            announce(&mut self.port, "nilometer.failed", &self.seed.output.id, &why, &self.seed.plan.globals.hostname);
             if self.outstanding.len() > 0 {
                 self.give_back(std::mem::take(&mut round));
             }
@@ -255,7 +258,7 @@ impl Runner {
         }
         // What was taken and not delivered waits for the successor, in order.
         self.give_back(round);
-        self.seed.standing.shared.set_state("stopped");
+        self.seed.standing.shared.ended("stopped");
     }
 
     /// What was taken and has no verdict goes back to the queue; what the output had taken came first.
@@ -276,7 +279,11 @@ impl Runner {
             }
             let finished = round.is_empty() && self.finish.load(Ordering::Acquire) && self.seed.queue.is_empty();
             if finished || self.stop.asked() {
-                return self.told(|cx| built.output.close(cx));
+                self.told("closing", |cx| built.output.close(cx))?;
+                // What it could not hand over in the end is offered once more.
+                if self.stop.asked() || self.seed.queue.is_empty() {
+                    return Ok(());
+                }
             }
             let due = polled.saturating_add(built.output.every().unwrap_or(IDLE));
             let wake = if built.scripted { due.min(built.keeper.next()) } else { due };
@@ -289,7 +296,7 @@ impl Runner {
             }
             if self.clock.steady() >= due {
                 polled = self.clock.steady();
-                self.told(|cx| built.output.poll(cx))?;
+                self.told("looking for confirmations", |cx| built.output.poll(cx))?;
             }
             if built.scripted && self.clock.steady() >= built.keeper.next() {
                 built.look(self.clock.steady(), false);
@@ -319,8 +326,11 @@ impl Runner {
         let (count, bytes) = (self.outstanding.len(), self.outstanding.bytes());
         let room = count < o.integer("unconfirmed").max(1) as usize && bytes < o.size("queue").max(1);
         if !room {
-            self.seed.standing.shared.set_state(format!("waiting until {count} messages are confirmed"));
+            let what = format!("waiting until {count} messages are confirmed");
+            self.seed.standing.shared.activity.wait(what.clone());
+            self.seed.standing.shared.set_state(what);
         } else if count > 0 {
+            self.seed.standing.shared.activity.go_on();
             self.seed.standing.shared.set_state("running");
         }
         room
@@ -356,7 +366,7 @@ impl Runner {
                 None => self.seed.standing.meter.add(Counter::Delivered, 1),
             }
         }
-        self.send_rejects(|| vec![work.batch.ticket().clone()]);
+        self.send_rejects(|| vec![work.ticket.clone()]);
         round.add(work, &refused.iter().map(|(index, _)| *index).collect::<Vec<_>>());
     }
 
@@ -367,7 +377,7 @@ impl Runner {
             let panic = {
                 let parts = round.parts();
                 let batch = OutBatch::new(verdicts.offered(), &parts, &round.encoded);
-                contained(|| self.call(|cx| built.output.write(&batch, cx), &mut verdicts)).err()
+                contained(|| self.call("writing", |cx| built.output.write(&batch, cx), &mut verdicts)).err()
             };
             let failure = panic.or_else(|| verdicts.fatal.take().map(|Fatal(why)| why));
             if let (true, Some(why)) = (self.singly, &failure) {
@@ -380,6 +390,7 @@ impl Runner {
                 return Err(why);
             }
             if round.is_empty() {
+                self.seed.standing.shared.activity.go_on();
                 self.singly = false;
                 return Ok(());
             }
@@ -388,6 +399,7 @@ impl Runner {
                 let pause = self.pause.take(after, &self.clock);
                 log::warn!(target: &self.seed.output.id, "{why}; trying again in {pause:?}");
                 self.seed.standing.shared.set_state(format!("retrying: {why}"));
+                self.seed.standing.shared.activity.retry(&why);
                 self.seed.standing.shared.set_error(why);
                 self.stop.wait(pause);
                 self.seed.standing.shared.set_state("running");
@@ -450,14 +462,14 @@ impl Runner {
                 }),
                 Verdict::Reject(why) => {
                     settled.iter().for_each(|p| self.dead_letter(&p.work, p.index, &why));
-                    self.send_rejects(|| settled.iter().map(|p| p.work.batch.ticket().clone()).collect());
+                    self.send_rejects(|| settled.iter().map(|p| p.work.ticket.clone()).collect());
                 }
                 Verdict::Retry { why, .. } => {
                     if !settled.is_empty() {
                         self.seed.standing.meter.add(Counter::Retried, 1);
                         self.seed.standing.shared.set_error(why);
                     }
-                    settled.into_iter().rev().for_each(|p| self.seed.queue.unpop(p.into_work()));
+                    outstanding::works(settled).into_iter().for_each(|work| self.seed.queue.unpop(work));
                 }
                 Verdict::Later(first) => {
                     (first..).zip(settled).for_each(|(number, p)| {
@@ -476,6 +488,7 @@ impl Runner {
         meter.add(Counter::Bytes, done.bytes);
         if done.messages > 0 {
             self.pause.reset();
+            self.seed.standing.shared.activity.go_on();
         }
     }
 
@@ -495,20 +508,21 @@ impl Runner {
         if !self.rejects.is_empty() {
             let ticket = Ticket::derived(parents());
             let bounded = ticket.is_awaited();
-            let batch = self.rejects.finish_with(ticket);
-            self.port.send_rejects(batch, Sender::Filter { bounded });
+            let batch = Arc::new(self.rejects.finish());
+            self.port.send_rejects(Parcel { batch, ticket, origin: None }, Sender::Filter { bounded });
         }
     }
 
     /// A call without messages, which may bring verdicts on those taken before.
-    fn told(&mut self, call: impl FnOnce(&mut OutCx<'_>)) -> Result<(), String> {
+    fn told(&mut self, what: &'static str, call: impl FnOnce(&mut OutCx<'_>)) -> Result<(), String> {
         let mut verdicts = Verdicts::default();
-        self.call(call, &mut verdicts);
+        self.call(what, call, &mut verdicts);
         self.settle_late(&mut verdicts);
         verdicts.fatal.map_or(Ok(()), |Fatal(why)| Err(why))
     }
 
-    fn call(&self, call: impl FnOnce(&mut OutCx<'_>), verdicts: &mut Verdicts) {
+    fn call(&self, what: &'static str, call: impl FnOnce(&mut OutCx<'_>), verdicts: &mut Verdicts) {
+        let _calling = self.seed.standing.shared.activity.call(Deed::Call(what));
         call(&mut OutCx::new(&self.build_cx, &self.clock, &self.stop, &self.seed.standing.meter, verdicts));
     }
 }

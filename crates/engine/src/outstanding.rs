@@ -62,15 +62,20 @@ impl Outstanding {
 
     /// All of them, as they go back to the queue: the last first.
     pub fn into_works(self) -> Vec<Work> {
-        let mut works: Vec<(Arc<Work>, Vec<u32>)> = Vec::new();
-        for item in self.items.into_values() {
-            match works.last_mut().filter(|(work, _)| Arc::ptr_eq(work, &item.work)) {
-                Some((_, indices)) => indices.push(item.index),
-                None => works.push((item.work, vec![item.index])),
-            }
-        }
-        works.into_iter().rev().map(|(work, indices)| work.part(indices)).collect()
+        works(self.items.into_values())
     }
+}
+
+/// Messages, in order, as they go back to the queue: the last first.
+pub(crate) fn works(messages: impl IntoIterator<Item = Pending>) -> Vec<Work> {
+    let mut works: Vec<(Arc<Work>, Vec<u32>)> = Vec::new();
+    for item in messages {
+        match works.last_mut().filter(|(work, _)| Arc::ptr_eq(work, &item.work)) {
+            Some((_, indices)) => indices.push(item.index),
+            None => works.push((item.work, vec![item.index])),
+        }
+    }
+    works.into_iter().rev().map(|(work, indices)| work.part(indices)).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use options::{Location, Node, Opt, Options, Problem, Raw, Source, Tree, nearest}
 use plugin::{Build, BuildCx, Clock, Family, Kind, Registry};
 
 use crate::config::{Config, Section};
+use crate::durable::SyncPolicy;
+use crate::queue::Rules;
 use crate::sandboxes::{self, Trouble, Watched};
 
 /// Options of `[nilo]`.
@@ -19,7 +21,10 @@ pub const GLOBAL_OPTIONS: &[Opt] = &[
     Opt::integer("max_hops").default("4").doc("How many filters a message's ancestry may go through before it is refused as a loop."),
     Opt::bool("watch").default("true").doc("Reload scripts and configuration the moment their files change."),
     Opt::duration("snapshot").default("10s").doc("How often filter state is saved. It is always saved at an orderly stop."),
+    Opt::size("journal_max").default("10GiB").doc("Most bytes the journal in the state directory takes. It holds what does not fit in queues (`when_full = \"spill\"`) and what is to outlive the process (`durable`)."),
+    Opt::string("journal_sync").default("200ms").sample("\"always\"").doc("When what was written to the journal is made to outlive a loss of power; inputs are told then: every so often, \"always\" (at once), or \"never\" (as the system pleases; it outlives the process all the same)."),
     Opt::duration("grace").default("5s").doc("How long an orderly stop waits for outputs to deliver what is queued."),
+    Opt::duration("stuck_after").default("30s").doc("How long a worker may be in one call of a filter before it counts as stuck: that is told, and nilo counts as not live, so that a service manager restarts it."),
 ];
 
 /// Options every input takes.
@@ -47,9 +52,10 @@ pub const CONSUMER_OPTIONS: &[Opt] = &[
     Opt::strings("from").default("").sample("[\"filter.errors\"]").doc("Receive only what these inputs and filters send, such as \"input.access\"."),
     Opt::string("signer").doc("Receive only messages with a verified signature of this signer."),
     Opt::size("queue").default("16MiB").doc("Bytes that may wait for this plugin."),
-    Opt::choice("when_full", &["hold", "drop_oldest", "drop_newest", "block"])
-        .default("hold")
-        .doc("When its queue is full: `hold` lets inputs that can wait do so and drops the oldest of the others; `block` lets every input wait; the other two drop and count."),
+    Opt::choice("when_full", &["spill", "hold", "drop_oldest", "drop_newest", "block"])
+        .default("spill")
+        .doc("When its queue is full: `spill` goes on in the journal, so that nobody waits (without `state` in [nilo], or when the journal is full: as `hold`); `hold` lets inputs that can wait do so and drops the oldest of the others; `block` lets every input wait; the other two drop and count."),
+    Opt::bool("durable").default("false").doc("Messages that cannot be read again (of tcp, http, udp, statsd, filters) are in the journal before their sender is told that they were accepted, and come back after a crash. Needs `state` in [nilo]."),
 ];
 
 /// Options every output takes besides.
@@ -64,7 +70,7 @@ pub const OUTPUT_OPTIONS: &[Opt] = &[
 ];
 
 /// Options that concern only routing: changing them leaves the plugin as it is.
-const ROUTING: &[&str] = &["match", "from", "signer", "queue", "when_full"];
+const ROUTING: &[&str] = &["match", "from", "signer", "queue", "when_full", "durable"];
 
 const CODEC_OPTIONS: &[Opt] = &[Opt::string("type").doc("Kind of plugin. Default: the section's own name.")];
 
@@ -111,9 +117,13 @@ impl InputPlan {
     }
 }
 
+/// What is said of a durable consumer without a state directory.
+const CANNOT_BE_DURABLE: &str = "cannot be durable";
+
 /// What a full queue does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WhenFull {
+    Spill,
     Hold,
     DropOldest,
     DropNewest,
@@ -129,11 +139,16 @@ pub(crate) struct ConsumerPlan {
     pub signer: Option<String>,
     pub queue: usize,
     pub when_full: WhenFull,
+    pub durable: bool,
     /// Outputs only.
     pub encoder: Option<Spec>,
 }
 
 impl ConsumerPlan {
+    pub fn rules(&self) -> Rules {
+        Rules { limit: self.queue, when_full: self.when_full, durable: self.durable }
+    }
+
     /// Whether the plugin itself would be the same; what concerns only routing may differ.
     pub fn same_as(&self, other: &ConsumerPlan) -> bool {
         let encoder = match (&self.encoder, &other.encoder) {
@@ -174,6 +189,9 @@ pub(crate) struct Globals {
     pub watch: bool,
     pub snapshot: Duration,
     pub grace: Duration,
+    pub journal_max: u64,
+    pub journal_sync: SyncPolicy,
+    pub stuck_after: Duration,
 }
 
 impl Globals {
@@ -196,7 +214,25 @@ impl Globals {
             watch: o.bool("watch"),
             snapshot: o.duration("snapshot"),
             grace: o.duration("grace"),
+            journal_max: o.size("journal_max") as u64,
+            journal_sync: sync(o, problems),
+            stuck_after: o.duration("stuck_after"),
         }
+    }
+}
+
+fn sync(o: &Options, problems: &mut Vec<Problem>) -> SyncPolicy {
+    match o.str("journal_sync") {
+        "always" => SyncPolicy::Always,
+        "never" => SyncPolicy::Never,
+        text => options::unit::duration(text).map(SyncPolicy::Every).unwrap_or_else(|_| {
+            problems.push(o.problem(
+                "journal_sync",
+                "malformed `journal_sync`",
+                "expected a duration such as \"200ms\", \"always\" or \"never\"",
+            ));
+            SyncPolicy::Always
+        }),
     }
 }
 
@@ -261,6 +297,7 @@ impl Plan {
     /// The same plan with its memory in this directory.
     pub fn with_state(mut self, dir: PathBuf) -> Plan {
         self.globals.state = Some(dir);
+        self.warnings.retain(|w| !w.title.ends_with(CANNOT_BE_DURABLE));
         self
     }
 
@@ -355,8 +392,10 @@ impl Planner<'_> {
                 "drop_oldest" => WhenFull::DropOldest,
                 "drop_newest" => WhenFull::DropNewest,
                 "block" => WhenFull::Block,
-                _ => WhenFull::Hold,
+                "hold" => WhenFull::Hold,
+                _ => WhenFull::Spill,
             },
+            durable: o.bool("durable"),
             encoder,
             spec,
         }))
@@ -569,6 +608,13 @@ impl Planner<'_> {
             let problem =
                 Problem::warning(format!("{} may stop everything", consumer.id)).at(consumer.spec.options.location("when_full"), label);
             warnings.push(problem.help("\"hold\" lets only inputs wait that lose nothing by it"));
+        }
+        if plan.globals.state.is_none() {
+            for consumer in plan.filters.iter().chain(&plan.outputs).filter(|c| c.durable) {
+                let problem = Problem::warning(format!("{} {CANNOT_BE_DURABLE}", consumer.id))
+                    .at(consumer.spec.options.location("durable"), "there is no state directory for the journal");
+                warnings.push(problem.help("set `state` in [nilo], or run with --state"));
+            }
         }
         if plan.inputs.is_empty() && self.problems.is_empty() {
             warnings.push(Problem::warning("the configuration has no input").help("add a section [input.NAME]"));

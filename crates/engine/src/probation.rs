@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use crossbeam_channel::Sender as Channel;
-use message::Batch;
 use plugin::{Carried, Counter};
 
 use crate::instance::Instance;
 use crate::queue::Work;
+use crate::route::Parcel;
 use crate::slot::{Slot, SlotSeed};
 use crate::status::Made;
 
@@ -14,7 +14,7 @@ use crate::status::Made;
 pub(crate) struct Probation {
     old: Instance,
     old_seed: SlotSeed,
-    held: Vec<Batch>,
+    held: Vec<Parcel>,
     retained: Vec<Work>,
     bytes: usize,
     messages: usize,
@@ -38,9 +38,9 @@ impl Probation {
     }
 
     /// Keeps what the new instance injected.
-    pub fn hold(&mut self, batch: Batch) {
-        self.bytes += batch.bytes();
-        self.held.push(batch);
+    pub fn hold(&mut self, parcel: Parcel) {
+        self.bytes += parcel.batch.bytes();
+        self.held.push(parcel);
     }
 
     fn over(&self, now: Duration, ticks: bool) -> bool {
@@ -124,7 +124,8 @@ impl Slot {
         let Some(probation) = self.probation.take() else { return };
         self.meter().add(Counter::Reloaded, 1);
         self.meter().add(Counter::Delivered, (probation.messages as u64).saturating_sub(probation.refused));
-        probation.held.into_iter().for_each(|batch| self.inject(batch));
+        probation.held.into_iter().for_each(|parcel| self.inject(parcel));
+        probation.retained.into_iter().for_each(|work| self.accept(work.place, work.ticket));
         if let Some(live) = &self.live {
             live.report(&self.seed.standing);
         }
@@ -137,7 +138,7 @@ impl Slot {
     pub(crate) fn roll_back(&mut self, why: &str) {
         let Some(probation) = self.probation.take() else { return };
         self.out.take();
-        let held: usize = probation.held.iter().map(Batch::len).sum();
+        let held: usize = probation.held.iter().map(|parcel| parcel.batch.len()).sum();
         log::error!(target: &self.seed.filter.id, "the new version failed and the old one goes on: {why}");
         self.seed.standing.shared.set_error(format!("reload rolled back: {why}"));
         self.seed.standing.meter.add_extra("rolled_back", 1);

@@ -2,10 +2,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use message::{Batch, Selection};
+use message::{Batch, Selection, Ticket};
+use options::unit::show_size;
 use plugin::{Counter, Meter, Stop};
 
+use crate::activity;
+use crate::backlog::Backlog;
+use crate::durable::Durable;
 use crate::plan::WhenFull;
+use crate::progress::{Content, Place, Progress};
 
 /// What waits for a consumer: a batch, and which of its messages are meant.
 #[derive(Clone, Debug)]
@@ -16,36 +21,54 @@ pub(crate) struct Work {
     pub bytes: usize,
     /// When it was queued, on the steady clock.
     pub queued: Duration,
+    /// Dropped once the consumer has accepted it.
+    pub ticket: Ticket,
+    pub place: Place,
 }
 
 impl Work {
     /// Some of its messages, by their indices in the batch.
     pub fn part(&self, indices: Vec<u32>) -> Work {
         let bytes = (self.bytes / self.selection.len().max(1) * indices.len()).max(1);
-        Work { batch: self.batch.clone(), selection: Selection::of(&indices), bytes, queued: self.queued }
+        Work { bytes, selection: Selection::of(&indices), ..self.clone() }
     }
 }
 
-/// A consumer's queue, bounded by bytes. It belongs to the consumer's name: a reload replaces the
-/// plugin behind it and the work stays.
-#[derive(Debug)]
+/// A consumer's queue, bounded by bytes; what is beyond may wait in the journal. It belongs to the consumer's
+/// name: a reload replaces the plugin behind it and the work stays.
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
     room: Condvar,
     pub meter: Arc<Meter>,
+    /// Whose it is: `output.relay`.
+    pub owner: Arc<str>,
+    pub progress: Arc<Progress>,
+    durable: Option<Arc<Durable>>,
+    /// What was taken can still be written to the journal: an output's, until it is delivered.
+    retains: bool,
 }
 
-#[derive(Debug)]
 struct Inner {
     works: VecDeque<Work>,
     bytes: usize,
-    limit: usize,
-    when_full: WhenFull,
+    rules: Rules,
+    /// What waits in the journal, behind `works`.
+    backlog: Backlog,
     closed: Option<Closed>,
     /// Messages that were left when the program stopped.
     left: usize,
     /// Senders that wait for room: without one, telling of room would be a system call for nothing.
     waiting: usize,
+}
+
+/// What may wait for a consumer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Bytes in memory.
+    pub limit: usize,
+    pub when_full: WhenFull,
+    /// What does not come again by itself is written to the journal first.
+    pub durable: bool,
 }
 
 /// Why nobody takes from a queue any more.
@@ -67,53 +90,124 @@ pub(crate) enum Sender<'a> {
     Filter { bounded: bool },
 }
 
+/// What became of work that was offered.
+pub(crate) enum Offered {
+    /// It is queued, or was dropped by the consumer's policy; whether the queue was empty before, so that its
+    /// owner has to be woken.
+    Taken { wake: bool },
+    /// It has to be written to the journal, because there is no room in memory (`spilled`) or it is to outlive the
+    /// process: [`Queue::journalled`] follows, or [`Queue::keep`].
+    Journal { work: Work, spilled: bool },
+}
+
 impl Queue {
-    pub fn new(limit: usize, when_full: WhenFull, meter: Arc<Meter>) -> Queue {
-        let inner = Inner { works: VecDeque::new(), bytes: 0, limit: limit.max(1), when_full, closed: None, left: 0, waiting: 0 };
-        Queue { inner: Mutex::new(inner), room: Condvar::new(), meter }
+    pub fn new(owner: &Arc<str>, rules: Rules, meter: Arc<Meter>, durable: Option<Arc<Durable>>) -> Queue {
+        let rules = Rules { limit: rules.limit.max(1), ..rules };
+        let backlog = Backlog::default();
+        let inner = Inner { works: VecDeque::new(), bytes: 0, rules, backlog, closed: None, left: 0, waiting: 0 };
+        Queue {
+            inner: Mutex::new(inner),
+            room: Condvar::new(),
+            meter,
+            owner: owner.clone(),
+            progress: Arc::default(),
+            retains: owner.starts_with("output."),
+            durable,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Takes over new limits after a reload.
-    pub fn configure(&self, limit: usize, when_full: WhenFull) {
-        let mut q = self.lock();
-        (q.limit, q.when_full) = (limit.max(1), when_full);
+    /// Takes over new rules after a reload.
+    pub fn configure(&self, rules: Rules) {
+        self.lock().rules = Rules { limit: rules.limit.max(1), ..rules };
         self.room.notify_all();
     }
 
-    /// Adds work, by the consumer's policy when it is full. True when the queue was empty before,
-    /// so that its owner has to be woken.
-    pub fn push(&self, work: Work, sender: Sender<'_>) -> bool {
-        let messages = work.selection.len();
-        self.meter.add(Counter::Received, messages as u64);
-        let mut q = self.lock();
-        if q.bytes + work.bytes > q.limit && !q.works.is_empty() {
-            match (q.when_full, sender) {
-                (WhenFull::Hold, Sender::Input { can_wait: true, stop }) | (WhenFull::Block, Sender::Input { stop, .. }) => {
-                    q = self.wait_for_room(q, work.bytes, stop)
-                }
-                (WhenFull::Hold | WhenFull::Block, Sender::Filter { bounded: true }) => {}
-                (WhenFull::DropNewest, _) => {
-                    self.meter.add(Counter::Dropped, messages as u64);
-                    return false;
-                }
-                _ => self.drop_oldest(&mut q, work.bytes),
+    /// What an earlier process left in the journal, from record `next` to before `end`, comes first.
+    pub fn resume(&self, next: u64, end: u64) {
+        self.lock().backlog = Backlog::left(next, end);
+    }
+
+    /// Adds work, by the consumer's policy when it is full.
+    pub fn offer(&self, work: Work, sender: Sender<'_>) -> Offered {
+        self.meter.add(Counter::Received, work.selection.len() as u64);
+        let q = self.lock();
+        let full = q.is_full(work.bytes);
+        if self.durable.is_some() && q.closed.is_none() {
+            let first = q.rules.durable && !work.place.comes_again();
+            let spilled = !q.backlog.is_empty() || (full && q.rules.when_full == WhenFull::Spill);
+            if first || spilled {
+                return Offered::Journal { work, spilled };
             }
         }
+        if !full {
+            return Offered::Taken { wake: self.add(q, work) };
+        }
+        let q = match (q.rules.when_full, sender) {
+            (WhenFull::Hold | WhenFull::Spill, Sender::Input { can_wait: true, stop }) | (WhenFull::Block, Sender::Input { stop, .. }) => {
+                self.wait_for_room(q, work.bytes, stop)
+            }
+            (WhenFull::DropNewest, _) => {
+                self.meter.add(Counter::Dropped, work.selection.len() as u64);
+                return Offered::Taken { wake: false };
+            }
+            (WhenFull::Hold | WhenFull::Spill | WhenFull::Block, Sender::Filter { bounded: true }) => q,
+            _ => self.drop_oldest(q, work.bytes),
+        };
+        Offered::Taken { wake: self.add(q, work) }
+    }
+
+    /// Work that has this number in the journal by now. True when its owner has to be woken.
+    pub fn journalled(&self, mut work: Work, record: u64) -> bool {
+        let mut q = self.lock();
+        work.place.record = Some(record);
+        if q.closed == Some(Closed::Removed) {
+            // Its cursor stays before this: it is there when the consumer comes back.
+            return false;
+        }
+        let idle = q.works.is_empty() && q.backlog.is_empty();
+        if q.closed.is_none() && q.backlog.is_empty() && !q.is_full(work.bytes) {
+            // Its sender need not wait for the consumer any more.
+            work.ticket = Ticket::none();
+            self.add(q, work);
+        } else {
+            q.backlog.extend(record, work.selection.len());
+        }
+        idle
+    }
+
+    /// Work that should be in the journal and cannot be. It is kept in memory, for as long as there is room when
+    /// its sender could not wait. True when its owner has to be woken.
+    pub fn keep(&self, work: Work, sender: Sender<'_>) -> bool {
+        let q = self.lock();
+        if matches!(sender, Sender::Input { can_wait: true, .. } | Sender::Filter { bounded: true }) || !q.is_full(work.bytes) {
+            return self.add(q, work);
+        }
+        let q = self.drop_oldest(q, work.bytes);
+        self.add(q, work)
+    }
+
+    fn add(&self, mut q: MutexGuard<'_, Inner>, mut work: Work) -> bool {
         match q.closed {
             None => {}
             Some(Closed::Removed) => {
-                self.meter.add(Counter::Dropped, messages as u64);
+                self.meter.add(Counter::Dropped, work.selection.len() as u64);
                 return false;
             }
             Some(Closed::Stopped) => {
-                work.batch.ticket().abandon();
-                q.left += messages;
+                work.ticket.abandon();
+                q.left += work.selection.len();
                 return false;
             }
+        }
+        if self.durable.is_some() && (work.place.comes_again() || work.ticket.is_awaited()) {
+            let ticket = std::mem::take(&mut work.ticket);
+            // A filter has its part in a snapshot long before that is on disk.
+            let content = self.retains.then(|| Content { batch: work.batch.clone(), selection: work.selection.clone() });
+            work.ticket = self.progress.follow(ticket, work.place.clone(), content, work.queued);
         }
         q.bytes += work.bytes;
         q.works.push_back(work);
@@ -123,12 +217,15 @@ impl Queue {
     /// Waits until there is room, the consumer is gone, or the input is asked to stop. After a stop
     /// the last batch goes in beyond the limit, because what was read must not be lost.
     fn wait_for_room<'q>(&'q self, mut q: MutexGuard<'q, Inner>, bytes: usize, stop: &Stop) -> MutexGuard<'q, Inner> {
-        while q.bytes + bytes > q.limit
-            && !q.works.is_empty()
+        let (owner, limit, mut told) = (&self.owner, q.rules.limit, None);
+        while q.is_full(bytes)
             && q.closed.is_none()
             && !stop.asked()
-            && matches!(q.when_full, WhenFull::Hold | WhenFull::Block)
+            && matches!(q.rules.when_full, WhenFull::Hold | WhenFull::Spill | WhenFull::Block)
         {
+            told.get_or_insert_with(|| {
+                activity::waiting(|| format!("waiting for room in the queue of {owner} ({})", show_size(limit as u64)))
+            });
             q.waiting += 1;
             q = self.room.wait_timeout(q, Duration::from_millis(100)).unwrap_or_else(|p| p.into_inner()).0;
             q.waiting -= 1;
@@ -136,22 +233,59 @@ impl Queue {
         q
     }
 
-    fn drop_oldest(&self, q: &mut Inner, bytes: usize) {
-        while q.bytes + bytes > q.limit {
+    fn drop_oldest<'q>(&self, mut q: MutexGuard<'q, Inner>, bytes: usize) -> MutexGuard<'q, Inner> {
+        while q.bytes + bytes > q.rules.limit {
             let Some(oldest) = q.works.pop_front() else { break };
             q.bytes -= oldest.bytes;
             self.meter.add(Counter::Dropped, oldest.selection.len() as u64);
         }
+        q
     }
 
+    /// The next work. Only the consumer itself calls this: what waits in the journal is read on its thread.
     pub fn pop(&self) -> Option<Work> {
-        let mut q = self.lock();
-        let work = q.works.pop_front()?;
-        q.bytes -= work.bytes;
-        if q.waiting > 0 {
-            self.room.notify_all();
+        loop {
+            let mut q = self.lock();
+            if let Some(work) = q.works.pop_front() {
+                q.bytes -= work.bytes;
+                if q.waiting > 0 {
+                    self.room.notify_all();
+                }
+                return Some(work);
+            }
+            if q.closed.is_some() || !self.refill(q) {
+                return None;
+            }
         }
-        Some(work)
+    }
+
+    /// Reads on in the journal. False when there is nothing, or it cannot be read now.
+    fn refill(&self, mut q: MutexGuard<'_, Inner>) -> bool {
+        let Some(durable) = self.durable.as_ref().filter(|_| !q.backlog.is_empty()) else { return false };
+        // Meanwhile others may add to it.
+        let mut backlog = std::mem::take(&mut q.backlog.reading);
+        let (goal, bytes) = (q.backlog.goal(), q.rules.limit / 2);
+        drop(q);
+        let loaded = durable.load(&self.owner, &mut backlog, goal, bytes);
+        let mut q = self.lock();
+        q.backlog.reading = backlog;
+        let mut any = false;
+        for (work, inherited) in loaded.works {
+            let messages = work.selection.len();
+            any = true;
+            q.bytes += work.bytes;
+            q.backlog.loaded(messages, inherited);
+            if inherited {
+                self.meter.add(Counter::Received, messages as u64);
+            }
+            let ticket = self.progress.follow(Ticket::none(), work.place.clone(), None, work.queued);
+            q.works.push_back(Work { ticket, ..work });
+        }
+        if let Some(lost) = q.backlog.reached(loaded.next).filter(|lost| *lost > 0) {
+            log::error!(target: &self.owner, "{lost} messages in the journal were damaged and are lost");
+            self.meter.add(Counter::Dropped, lost as u64);
+        }
+        any || (loaded.trouble.is_none() && !q.backlog.is_empty())
     }
 
     /// Puts back what was taken and not finished, in front.
@@ -164,44 +298,93 @@ impl Queue {
     /// Messages and bytes that wait, and since when the oldest does.
     pub fn depth(&self) -> (usize, usize, Option<Duration>) {
         let q = self.lock();
-        (q.left + q.works.iter().map(|w| w.selection.len()).sum::<usize>(), q.bytes, q.works.front().map(|w| w.queued))
+        let messages = q.left + q.backlog.messages() + q.works.iter().map(|w| w.selection.len()).sum::<usize>();
+        (messages, q.bytes, q.works.front().map(|w| w.queued))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        let q = self.lock();
+        q.works.is_empty() && q.backlog.is_empty()
+    }
+
+    /// Whether it has nothing in memory and something in the journal: it may have to be woken.
+    pub fn starves(&self) -> bool {
+        let q = self.lock();
+        q.works.is_empty() && !q.backlog.is_empty() && q.closed.is_none()
+    }
+
+    /// Notes that below `end` of the journal nothing waits for it, unless something does.
+    pub fn pass(&self, end: u64) {
+        if self.lock().backlog.is_empty() {
+            self.progress.pass(end);
+        }
+    }
+
+    /// Everything of its own below this number of the journal is accepted.
+    pub fn cursor(&self) -> u64 {
+        let q = self.lock();
+        let waiting = if q.backlog.is_empty() { u64::MAX } else { q.backlog.goal().next };
+        self.progress.cursor().min(waiting)
+    }
+
+    /// Whether what it cannot deliver goes to the journal.
+    pub fn spills(&self) -> bool {
+        let q = self.lock();
+        q.rules.when_full == WhenFull::Spill && q.closed.is_none()
+    }
+
+    /// Whether something of its own is in the journal.
+    pub fn holds_records(&self) -> bool {
+        !self.lock().backlog.is_empty() || self.progress.holds_records()
     }
 
     /// Whether its consumer is behind: with as many bytes more, much of the queue is taken.
     pub fn lags(&self, more: usize) -> bool {
         let q = self.lock();
-        q.bytes.saturating_add(more) > q.limit / 4
+        q.bytes.saturating_add(more) > q.rules.limit / 4
     }
 
-    /// Pieces of work that wait.
+    /// Pieces of work that wait in memory.
     pub fn len(&self) -> usize {
         self.lock().works.len()
     }
 
-    /// Nobody will take from it any more; what waits is dropped and counted.
+    /// Nobody will take from it any more; what waits is dropped and counted, unless it is in the journal.
     pub fn close(&self) {
         let mut q = self.lock();
         q.closed = Some(Closed::Removed);
-        let dropped: usize = q.works.drain(..).map(|w| w.selection.len()).sum();
+        let (kept, dropped): (Vec<Work>, Vec<Work>) = q.works.drain(..).partition(|w| w.place.record.is_some());
+        kept.iter().for_each(|w| w.ticket.abandon());
+        self.meter.add(Counter::Dropped, dropped.iter().map(|w| w.selection.len() as u64).sum());
         q.bytes = 0;
-        self.meter.add(Counter::Dropped, dropped as u64);
         self.room.notify_all();
+        drop(q);
+        if let Some(durable) = &self.durable {
+            durable.part_with(self);
+        }
     }
 
-    /// The program stops. Messages that were not delivered.
+    /// The program stops. Messages that were not delivered and are not in the journal.
     pub fn abandon(&self) -> usize {
         let mut q = self.lock();
         q.closed = Some(Closed::Stopped);
         q.bytes = 0;
         let works: Vec<Work> = q.works.drain(..).collect();
-        works.iter().for_each(|w| w.batch.ticket().abandon());
+        works.iter().for_each(|w| w.ticket.abandon());
+        let kept = works.iter().filter(|w| w.place.record.is_some());
+        let kept: usize = kept.map(|w| w.selection.len()).sum::<usize>() + q.backlog.messages();
+        if kept > 0 {
+            log::info!(target: &self.owner, "{kept} messages wait in the journal for the next start");
+        }
         q.left += works.iter().map(|w| w.selection.len()).sum::<usize>();
         self.room.notify_all();
-        q.left
+        works.iter().filter(|w| w.place.record.is_none()).map(|w| w.selection.len()).sum()
+    }
+}
+
+impl Inner {
+    fn is_full(&self, more: usize) -> bool {
+        self.bytes + more > self.rules.limit && !self.works.is_empty()
     }
 }
 
@@ -217,11 +400,15 @@ pub(crate) mod tests {
             b.add();
         }
         let batch = Arc::new(b.finish());
-        Work { selection: batch.all(), batch, bytes: 100, queued: Duration::ZERO }
+        Work { selection: batch.all(), batch, bytes: 100, queued: Duration::ZERO, ticket: Ticket::none(), place: Place::default() }
     }
 
     fn queue(when_full: WhenFull) -> Queue {
-        Queue::new(250, when_full, Arc::default())
+        Queue::new(&"output.x".into(), Rules { limit: 250, when_full, durable: false }, Arc::default(), None)
+    }
+
+    fn push(q: &Queue, work: Work, sender: Sender<'_>) -> bool {
+        matches!(q.offer(work, sender), Offered::Taken { wake: true })
     }
 
     const OTHER: Sender<'_> = Sender::Filter { bounded: false };
@@ -230,9 +417,9 @@ pub(crate) mod tests {
     fn each_policy_drops_its_own_end_and_counts() {
         for (policy, left) in [(WhenFull::DropOldest, [2, 3]), (WhenFull::DropNewest, [1, 2]), (WhenFull::Hold, [2, 3])] {
             let q = queue(policy);
-            assert!(q.push(work(1), OTHER));
-            assert!(!q.push(work(2), OTHER));
-            q.push(work(3), OTHER);
+            assert!(push(&q, work(1), OTHER));
+            assert!(!push(&q, work(2), OTHER));
+            push(&q, work(3), OTHER);
             assert_eq!([q.pop().unwrap().selection.len(), q.pop().unwrap().selection.len()], left, "{policy:?}");
             assert_eq!(q.meter.get(Counter::Received), 6);
             assert_eq!(q.meter.get(Counter::Dropped), 6 - left.iter().sum::<usize>() as u64);
@@ -244,10 +431,10 @@ pub(crate) mod tests {
         let q = queue(WhenFull::Hold);
         let stop = Stop::new();
         let input = Sender::Input { can_wait: true, stop: &stop };
-        q.push(work(1), input);
-        q.push(work(1), input);
+        push(&q, work(1), input);
+        push(&q, work(1), input);
         std::thread::scope(|s| {
-            let waiting = s.spawn(|| q.push(work(5), input));
+            let waiting = s.spawn(|| push(&q, work(5), input));
             assert_eq!(q.pop().unwrap().selection.len(), 1);
             waiting.join().unwrap();
         });
@@ -259,10 +446,10 @@ pub(crate) mod tests {
         let q = queue(WhenFull::Block);
         let stop = Stop::new();
         let input = Sender::Input { can_wait: false, stop: &stop };
-        q.push(work(1), input);
-        q.push(work(1), input);
+        push(&q, work(1), input);
+        push(&q, work(1), input);
         stop.ask();
-        q.push(work(1), input);
+        push(&q, work(1), input);
         assert_eq!(q.depth().0, 3);
     }
 
@@ -272,10 +459,11 @@ pub(crate) mod tests {
         let told = accepted.clone();
         let mut b = BatchBuilder::default();
         b.add();
-        let batch = Arc::new(b.finish_with(message::Ticket::new(move |outcome| *told.lock().unwrap() = Some(outcome))));
+        let batch = Arc::new(b.finish());
+        let ticket = Ticket::new(move |outcome| *told.lock().unwrap() = Some(outcome));
         let q = queue(WhenFull::Hold);
         assert_eq!(q.abandon(), 0);
-        q.push(Work { selection: batch.all(), batch, bytes: 1, queued: Duration::ZERO }, OTHER);
+        push(&q, Work { selection: batch.all(), batch, bytes: 1, queued: Duration::ZERO, ticket, place: Place::default() }, OTHER);
         assert_eq!((*accepted.lock().unwrap(), q.depth().0), (Some(message::Outcome::Abandoned), 1));
     }
 }

@@ -104,6 +104,7 @@ impl Engine {
             removed = self.remove_consumers(&mut running, &plan, &mut report);
             self.reload_inputs(&mut running, &plan, &mut report);
             running.plan = plan;
+            self.enlist(&mut running);
         }
         // A filter of the same name that comes back finds its state saved.
         for gone in removed {
@@ -167,7 +168,7 @@ impl Engine {
         for output in &plan.outputs {
             let change = match running.outputs.get_mut(&output.id) {
                 Some(old) if old.plan.same_as(output) => {
-                    old.queue.configure(output.queue, output.when_full);
+                    old.queue.configure(output.rules());
                     old.plan = output.clone();
                     continue;
                 }
@@ -187,7 +188,7 @@ impl Engine {
             match running.filters.get(&filter.id).map(|old| old.plan.same_as(filter) && !old.refused) {
                 Some(true) => {
                     if let Some(old) = running.filters.get_mut(&filter.id) {
-                        old.queue.configure(filter.queue, filter.when_full);
+                        old.queue.configure(filter.rules());
                         old.plan = filter.clone();
                     }
                 }
@@ -203,7 +204,7 @@ impl Engine {
     /// Asks a filter's worker to put a new instance in its place.
     fn replace(&self, running: &mut Running, plan: &Arc<Plan>, filter: &Arc<ConsumerPlan>) -> Option<Answer> {
         let queue = running.filters.get(&filter.id)?.queue.clone();
-        queue.configure(filter.queue, filter.when_full);
+        queue.configure(filter.rules());
         let seed = Box::new(self.slot_seed(running, plan, filter, queue));
         let handle = running.filters.get_mut(&filter.id)?;
         handle.plan = filter.clone();

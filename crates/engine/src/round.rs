@@ -84,7 +84,7 @@ impl Round {
     }
 
     pub fn tickets(&self) -> Vec<Ticket> {
-        self.works.iter().map(|held| held.work.batch.ticket().clone()).collect()
+        self.works.iter().map(|held| held.work.ticket.clone()).collect()
     }
 
     /// Keeps these ranges of messages, ascending, with their bytes.

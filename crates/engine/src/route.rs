@@ -7,8 +7,11 @@ use matcher::{Index, Matcher, Selected};
 use message::{Batch, BatchBuilder, Pool, Selection, Ticket};
 use plugin::Clock;
 
+use crate::durable::{Durable, Entry};
+use crate::origin::{Had, Life, Origin};
 use crate::plan::ConsumerPlan;
-use crate::queue::{Queue, Sender, Work};
+use crate::progress::Place;
+use crate::queue::{Offered, Queue, Sender, Work};
 use crate::reject;
 use crate::worker::Inbox;
 
@@ -29,6 +32,22 @@ pub(crate) struct Target {
     matcher: Matcher,
     from: Vec<Arc<str>>,
     signer: Option<String>,
+    /// What it had already when it was started.
+    had: Arc<Had>,
+}
+
+/// A batch on its way, with what its sender hears and where it comes from.
+pub(crate) struct Parcel {
+    pub batch: Arc<Batch>,
+    pub ticket: Ticket,
+    pub origin: Option<Arc<Origin>>,
+}
+
+impl From<Batch> for Parcel {
+    /// One that nobody waits for.
+    fn from(batch: Batch) -> Parcel {
+        Parcel { batch: Arc::new(batch), ticket: Ticket::none(), origin: None }
+    }
 }
 
 /// How a consumer learns that its queue is no longer empty.
@@ -49,8 +68,13 @@ impl Wake {
 }
 
 impl Target {
-    pub fn new(plan: &ConsumerPlan, queue: Arc<Queue>, wake: Wake) -> Target {
-        Target { id: plan.id.clone(), queue, wake, matcher: plan.matcher.clone(), from: plan.from.clone(), signer: plan.signer.clone() }
+    pub fn new(plan: &ConsumerPlan, queue: Arc<Queue>, wake: Wake, had: Arc<Had>) -> Target {
+        let ConsumerPlan { id, matcher, from, signer, .. } = plan;
+        Target { id: id.clone(), queue, wake, matcher: matcher.clone(), from: from.clone(), signer: signer.clone(), had }
+    }
+
+    fn has(&self, origin: Option<&Origin>) -> bool {
+        origin.is_some_and(|origin| self.had.covers(origin))
     }
 
     fn takes_from(&self, source: &Arc<str>) -> bool {
@@ -78,6 +102,7 @@ impl Table {
 pub(crate) struct Router {
     table: ArcSwap<Table>,
     clock: Clock,
+    durable: Option<Arc<Durable>>,
 }
 
 /// A selection this much smaller than its batch is copied out for a consumer that lags behind, so
@@ -85,8 +110,8 @@ pub(crate) struct Router {
 const SMALL: usize = 8;
 
 impl Router {
-    pub fn new() -> Router {
-        Router { table: ArcSwap::from_pointee(Table::new(Vec::new())), clock: Clock::real() }
+    pub fn new(durable: Option<Arc<Durable>>) -> Router {
+        Router { table: ArcSwap::from_pointee(Table::new(Vec::new())), clock: Clock::real(), durable }
     }
 
     pub fn swap(&self, table: Table) {
@@ -97,18 +122,83 @@ impl Router {
         !self.table.load().rejects.is_empty()
     }
 
-    fn deliver(&self, target: &Target, batch: &Arc<Batch>, selection: Selection, sender: Sender<'_>, now: Duration, copies: &mut Copies) {
+    /// Queues of all consumers.
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        self.table.load().targets.iter().map(|t| t.queue.clone()).collect()
+    }
+
+    /// Wakes consumers that have something in the journal and nothing in memory: they may have been unable to read it.
+    pub fn nudge(&self) {
+        self.table.load().targets.iter().filter(|t| t.queue.starves()).for_each(|t| t.wake.wake());
+    }
+
+    /// Gives a consumer its messages; what has to be written to the journal first is put on a list.
+    fn deliver(&self, target: usize, delivery: &mut Delivery<'_>, selection: Selection) {
+        let Delivery { table, parcel, sender, now, copies, journal } = delivery;
+        let (place, target_index, target) = (Place { origin: parcel.origin.clone(), record: None }, target, &table.targets[target]);
+        let batch = &parcel.batch;
         let selection = target.signed(batch, selection);
-        if selection.is_empty() {
+        if selection.is_empty() || target.has(parcel.origin.as_deref()) {
             return;
         }
         let small = selection.len() * SMALL <= batch.len() && target.queue.lags(batch.bytes());
         let (batch, selection) = if small { copied(batch, &selection, copies) } else { (batch.clone(), selection) };
-        let work = Work { bytes: batch.bytes(), queued: now, batch, selection };
-        if target.queue.push(work, sender) {
-            target.wake.wake();
+        let work = Work { bytes: batch.bytes(), queued: *now, batch, selection, ticket: parcel.ticket.clone(), place };
+        match target.queue.offer(work, *sender) {
+            Offered::Taken { wake: true } => target.wake.wake(),
+            Offered::Taken { wake: false } => {}
+            Offered::Journal { work, spilled } => journal.push(Held { target: target_index, work, spilled }),
         }
     }
+
+    /// Writes what is on the list to the journal, once for all, and gives it to its consumers.
+    fn spill(&self, delivery: Delivery<'_>) {
+        let Delivery { table, parcel, sender, mut journal, .. } = delivery;
+        let Some(durable) = self.durable.as_ref().filter(|_| !journal.is_empty()) else { return };
+        // Copies for single consumers are records of their own.
+        let (same, copies): (Vec<_>, Vec<_>) = journal.drain(..).partition(|held| Arc::ptr_eq(&held.work.batch, &parcel.batch));
+        for mut group in std::iter::once(same).chain(copies.into_iter().map(|one| vec![one])) {
+            let Some(batch) = group.first().map(|held| held.work.batch.clone()) else { continue };
+            let target = |held: &Held| &table.targets[held.target];
+            let shares: Vec<_> = group.iter().map(|held| (target(held).id.clone(), held.work.selection.clone())).collect();
+            let spilling: Vec<_> = group.iter().filter(|held| held.spilled).map(|held| &*target(held).queue).collect();
+            let entry = Entry { batch: &batch, shares: &shares, origin: parcel.origin.as_deref() };
+            let give = |record| {
+                for held in group.drain(..) {
+                    let target = &table.targets[held.target];
+                    if target.queue.journalled(held.work, record) {
+                        target.wake.wake();
+                    }
+                }
+            };
+            if !durable.write(&entry, parcel.ticket.clone(), &spilling, sender, give) {
+                for held in group {
+                    let target = &table.targets[held.target];
+                    if target.queue.keep(held.work, sender) {
+                        target.wake.wake();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A parcel while it is handed out.
+struct Delivery<'a> {
+    table: &'a Table,
+    parcel: &'a Parcel,
+    sender: Sender<'a>,
+    now: Duration,
+    copies: &'a mut Copies,
+    journal: Vec<Held>,
+}
+
+/// Work that has to be written to the journal first.
+struct Held {
+    target: usize,
+    work: Work,
+    /// There was no room for it in memory.
+    spilled: bool,
 }
 
 /// One sender's access to the router, with its scratch memory.
@@ -133,29 +223,44 @@ impl Port {
         self.router.wants_rejects()
     }
 
+    /// Positions of a stream where what some consumer has already begins or ends, in order.
+    pub fn cuts(&self, input: &str, life: Life) -> Vec<u64> {
+        let table = self.router.table.load();
+        let mut cuts: Vec<u64> = table.targets.iter().flat_map(|t| t.had.cuts(input, life)).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        cuts
+    }
+
     /// Gives each consumer its selection.
-    pub fn send(&mut self, batch: Batch, sender: Sender<'_>) {
+    pub fn send(&mut self, parcel: impl Into<Parcel>, sender: Sender<'_>) {
         let Port { router, source, selected, copies } = self;
-        let (batch, table) = (Arc::new(batch), router.table.load());
-        table.index.select(&batch, selected);
-        let now = router.clock.steady();
+        let (parcel, table) = (parcel.into(), router.table.load());
+        table.index.select(&parcel.batch, selected);
+        let mut delivery = Delivery { table: &table, parcel: &parcel, sender, now: router.clock.steady(), copies, journal: Vec::new() };
         for (consumer, selection) in selected.selections() {
             let target = &table.targets[consumer];
             // A filter never gets back what it injected itself, whatever it matches.
             if target.id != *source && target.takes_from(source) {
-                router.deliver(target, &batch, selection, sender, now, copies);
+                router.deliver(consumer, &mut delivery, selection);
             }
         }
+        router.spill(delivery);
     }
 
     /// Gives rejects to those consumers that name them.
-    pub fn send_rejects(&mut self, batch: Batch, sender: Sender<'_>) {
-        let batch = Arc::new(batch);
-        let (table, now) = (self.router.table.load(), self.router.clock.steady());
-        for target in table.rejects.iter().map(|i| &table.targets[*i]).filter(|t| t.takes_from(&self.source)) {
-            let list = (0..batch.len()).filter(|i| target.matcher.matches(batch.get(*i))).map(|i| i as u32).collect();
-            self.router.deliver(target, &batch, list, sender, now, &mut self.copies);
+    pub fn send_rejects(&mut self, parcel: impl Into<Parcel>, sender: Sender<'_>) {
+        let Port { router, source, copies, .. } = self;
+        let (parcel, table) = (parcel.into(), router.table.load());
+        let mut delivery = Delivery { table: &table, parcel: &parcel, sender, now: router.clock.steady(), copies, journal: Vec::new() };
+        for index in &table.rejects {
+            let target = &table.targets[*index];
+            if target.takes_from(source) {
+                let matching = (0..parcel.batch.len()).filter(|i| target.matcher.matches(parcel.batch.get(*i)));
+                router.deliver(*index, &mut delivery, matching.map(|i| i as u32).collect());
+            }
         }
+        router.spill(delivery);
     }
 }
 
@@ -165,7 +270,7 @@ fn copied(batch: &Arc<Batch>, selection: &Selection, copies: &mut Copies) -> (Ar
     for m in batch.selected(selection) {
         builder.copy(m);
     }
-    let copy = builder.finish_with(Ticket::derived(vec![batch.ticket().clone()]));
+    let copy = builder.finish();
     *copies = Some(builder);
     let all = copy.all();
     (Arc::new(copy), all)

@@ -4,19 +4,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use message::{Batch, BatchBuilder, MessageRef, Ticket, Uuid};
+use message::{BatchBuilder, MessageRef, Ticket, Uuid};
 use plugin::{Clock, Counter, FilterFailure, Meter};
 
 use crate::checkpoints::StateDir;
 use crate::engine::Ticks;
 use crate::instance::Instance;
+use crate::origin::Positions;
 use crate::plan::{ConsumerPlan, Plan};
 use crate::probation::Probation;
+use crate::progress::Place;
 use crate::queue::{Queue, Sender, Work};
 use crate::reject::{self, Original};
-use crate::route::{Port, Router};
+use crate::route::{Parcel, Port, Router};
+use crate::snapshot::Snapshot;
 use crate::status::{Made, Standing};
-use crate::supervise::{BackOff, contained};
+use crate::supervise::{BackOff, announce, contained, failed};
 
 /// A filter's place on its worker: its queue, the instance that runs now, and what supervision
 /// knows of it. It outlives the instances.
@@ -33,6 +36,14 @@ pub(crate) struct Slot {
     /// State to start the next instance with.
     saved: Vec<u8>,
     saved_at: Duration,
+    /// What the live instance has taken of what can be read again.
+    taken: Positions,
+    /// Everything of its own below this number of the journal is taken.
+    cursor: u64,
+    /// Of work that is taken, and in no snapshot on disk yet.
+    unsaved: Vec<Ticket>,
+    /// A part of one work is taken: a snapshot has no place in the stream.
+    midway: bool,
     /// Something happened since the state was saved.
     touched: bool,
     /// Hash of what the state directory was given last.
@@ -80,6 +91,16 @@ impl SlotSeed {
         self.epoch + Clock::real().steady().as_nanos() as i64
     }
 
+    /// What the filter saved last: in an earlier process, or before it left.
+    pub fn snapshot(&self) -> Snapshot {
+        let Some(state) = &self.state else { return Snapshot { state: self.standing.shared.kept(), ..Snapshot::default() } };
+        let bytes = state.state(&self.filter.id).unwrap_or_default();
+        Snapshot::decode(&bytes).unwrap_or_else(|| {
+            log::error!(target: &self.filter.id, "its saved state is damaged; it starts without");
+            Snapshot::default()
+        })
+    }
+
     fn steady(&self, wall: i64) -> Duration {
         Duration::from_nanos((wall - self.epoch).max(0) as u64)
     }
@@ -91,10 +112,7 @@ impl Slot {
     /// # Errors
     /// Why the filter cannot be built.
     pub fn new(seed: SlotSeed, out: Out) -> Result<Slot, String> {
-        let saved = match &seed.state {
-            Some(state) => state.state(&seed.filter.id).unwrap_or_default(),
-            None => seed.standing.shared.kept(),
-        };
+        let Snapshot { positions: taken, journal: cursor, state: saved } = seed.snapshot();
         let port = Port::new(seed.router.clone(), seed.filter.id.clone());
         let clock = Clock::real();
         let saved_at = clock.steady();
@@ -110,6 +128,10 @@ impl Slot {
             kept: digest(&saved),
             saved,
             saved_at,
+            taken,
+            cursor,
+            unsaved: Vec::new(),
+            midway: false,
             touched: false,
             hurt: None,
             suspicion: 0,
@@ -127,7 +149,7 @@ impl Slot {
             log::warn!(target: &self.seed.filter.id, "starts without its saved state: {why}");
         }
         self.seed.standing.shared.set_files(Made::Own, instance.files());
-        self.seed.standing.shared.set_state("running");
+        self.seed.standing.shared.running();
         instance.report(&self.seed.standing);
         self.live = Some(instance);
         Ok(())
@@ -148,7 +170,7 @@ impl Slot {
 
     /// When the state is to be saved: not while nothing happens, and not what is on probation.
     fn snapshot_at(&self) -> Option<Duration> {
-        let wanted = self.seed.state.is_some() && self.touched && self.probation.is_none();
+        let wanted = self.seed.state.is_some() && self.touched && self.probation.is_none() && !self.midway;
         wanted.then(|| self.saved_at.saturating_add(self.seed.plan.globals.snapshot.max(SHORTEST)))
     }
 
@@ -191,7 +213,7 @@ impl Slot {
         }
         let Some(work) = self.seed.queue.pop() else { return false };
         self.touched = true;
-        let ticket = work.batch.ticket().clone();
+        let ticket = work.ticket.clone();
         let outcome = contained(|| if self.probation.is_some() { self.probe(work) } else { self.take(work) });
         if let Err(panic) = outcome {
             ticket.abandon();
@@ -222,8 +244,23 @@ impl Slot {
         self.meter().add(Counter::LatencyNs, waited.saturating_mul(taken as u64));
         self.emit(Some(&work));
         match outcome {
-            Ok(()) => self.hurt = None,
+            Ok(()) => {
+                self.hurt = None;
+                self.accept(work.place, work.ticket);
+            }
             Err(failure) => self.failed_at(work, taken, &failure.why),
+        }
+    }
+
+    /// The whole of some work is taken. What comes again is accepted only with a snapshot that contains it.
+    pub(crate) fn accept(&mut self, place: Place, ticket: Ticket) {
+        self.midway = false;
+        if let Some(origin) = &place.origin {
+            self.taken.advance(origin);
+        }
+        self.cursor = place.record.map_or(self.cursor, |record| record + 1);
+        if place.comes_again() && self.seed.state.is_some() {
+            self.unsaved.push(ticket);
         }
     }
 
@@ -265,18 +302,19 @@ impl Slot {
                 m.set_timestamp(now);
             }
         }
-        let parents = work.map(|w| w.batch.ticket().clone()).into_iter().collect();
-        let batch = out.finish_with(Ticket::derived(parents));
+        let parents = |of: fn(&Work) -> &Ticket| Ticket::derived(work.map(|w| of(w).clone()).into_iter().collect());
+        let batch = Arc::new(out.finish_with(parents(|w| w.batch.loan())));
+        let parcel = Parcel { batch, ticket: parents(|w| &w.ticket), origin: None };
         match &mut self.probation {
-            Some(probation) => probation.hold(batch),
-            None => self.inject(batch),
+            Some(probation) => probation.hold(parcel),
+            None => self.inject(parcel),
         }
     }
 
-    pub(crate) fn inject(&mut self, batch: Batch) {
-        self.seed.standing.meter.add(Counter::Injected, batch.len() as u64);
-        let bounded = batch.ticket().is_awaited();
-        self.port.send(batch, Sender::Filter { bounded });
+    pub(crate) fn inject(&mut self, parcel: Parcel) {
+        self.seed.standing.meter.add(Counter::Injected, parcel.batch.len() as u64);
+        let bounded = parcel.batch.loan().is_awaited();
+        self.port.send(parcel, Sender::Filter { bounded });
     }
 
     fn refuse_loop(&mut self, hops: u8, refused: usize) {
@@ -303,7 +341,10 @@ impl Slot {
             self.dead_letter(&work, m, why);
         }
         let rest = work.selection.from_nth(at + usize::from(again));
-        if !rest.is_empty() {
+        if rest.is_empty() {
+            self.accept(work.place, work.ticket);
+        } else {
+            self.midway |= work.place.comes_again() && (at > 0 || again);
             self.seed.queue.unpop(Work { selection: rest, ..work });
         }
         self.suspend(why);
@@ -316,25 +357,20 @@ impl Slot {
         let mut rejects = BatchBuilder::default();
         let (now, host) = (self.clock.now(), &self.seed.plan.globals.hostname);
         reject::add(&mut rejects, &self.seed.filter.id, why, Original::Message(m), now, host);
-        let ticket = Ticket::derived(vec![work.batch.ticket().clone()]);
+        let ticket = Ticket::derived(vec![work.ticket.clone()]);
         let bounded = ticket.is_awaited();
-        self.port.send_rejects(rejects.finish_with(ticket), Sender::Filter { bounded });
+        self.port.send_rejects(Parcel { batch: Arc::new(rejects.finish()), ticket, origin: None }, Sender::Filter { bounded });
     }
 
     /// The instance failed: its state is kept if it can still be read, and a new one starts after
     /// a pause.
     fn suspend(&mut self, why: &str) {
-        let now = self.now();
-        let pause = self.back_off.failed(now);
+        let pause = failed(&self.seed.filter.id, &self.seed.standing, &mut self.back_off, why);
         if self.back_off.failures() == 1 {
             self.suspicion = 0;
         }
         self.suspicion += 1;
-        self.suspended = Some(now + pause);
-        self.seed.standing.meter.add(Counter::Failed, 1);
-        log::error!(target: &self.seed.filter.id, "failed: {why} Starting again in {pause:?}.");
-        self.seed.standing.shared.set_error(why);
-        self.seed.standing.shared.set_state("backing off");
+        self.suspended = Some(self.now() + pause);
         if let Some(mut failed) = self.live.take() {
             let _ = contained(|| failed.report(&self.seed.standing));
             match failed.save() {
@@ -343,7 +379,7 @@ impl Slot {
             }
             failed.let_go();
         }
-        self.announce(why);
+        announce(&mut self.port, "nilometer.failed", &self.seed.filter.id, why, &self.seed.plan.globals.hostname);
     }
 
     /// Something panicked around the instance, which is given up.
@@ -357,21 +393,6 @@ impl Slot {
         }
     }
 
-    /// Says in the stream itself that a filter failed.
-    fn announce(&mut self, why: &str) {
-        let mut out = BatchBuilder::default();
-        let mut m = out.add();
-        m.set_type(b"nilometer.failed");
-        m.set_timestamp(self.clock.now());
-        m.set_logger(b"nilometer");
-        m.set_hostname(self.seed.plan.globals.hostname.as_bytes());
-        m.set_payload(why.as_bytes());
-        m.set_severity(3);
-        m.set_hops(1);
-        m.add_string(b"plugin", self.seed.filter.id.as_bytes());
-        self.port.send(out.finish(), Sender::Filter { bounded: false });
-    }
-
     /// Saves the state and reports the limits. A filter that is down has saved it when it failed.
     pub fn save(&mut self) {
         (self.saved_at, self.touched) = (self.now(), false);
@@ -382,11 +403,13 @@ impl Slot {
                 Err(why) => log::error!(target: &self.seed.filter.id, "state not saved: {why}"),
             }
         }
-        if let Some(state) = &self.seed.state
-            && self.kept != digest(&self.saved)
-        {
+        let Some(state) = self.seed.state.as_ref().filter(|_| !self.midway) else { return };
+        let unsaved = std::mem::take(&mut self.unsaved);
+        // What left no trace in the state needs no place in it.
+        if self.kept != digest(&self.saved) {
             self.kept = digest(&self.saved);
-            state.save_state(&self.seed.filter.id, &self.saved);
+            let snapshot = Snapshot { positions: self.taken.clone(), journal: self.cursor, state: self.saved.clone() };
+            state.save_state(&self.seed.filter.id, &snapshot.encode(), unsaved);
         }
     }
 

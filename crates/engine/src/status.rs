@@ -1,8 +1,12 @@
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use plugin::{Counter, Gauge, Meter};
+use plugin::{Clock, Counter, Gauge, Meter};
 use serde_json::{Value, json};
+
+use crate::activity::Activity;
 
 /// Gauges by part: its own under no name, those of its codecs under theirs (`decoder.nginx`).
 type Gauges = Vec<(String, Vec<Gauge>)>;
@@ -11,12 +15,18 @@ type Gauges = Vec<(String, Vec<Gauge>)>;
 #[derive(Default, Debug)]
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
+    /// What its thread is doing; a filter's is that of its worker.
+    pub activity: Activity,
+    /// It ran once, or came to its end.
+    started: AtomicBool,
 }
 
 #[derive(Default, Debug)]
 struct Inner {
     state: String,
     error: Option<String>,
+    /// When it starts again, on the steady clock, while it backs off.
+    again: Option<Duration>,
     gauges: Gauges,
     /// Files it was made of, with a hash of their content, and those of its codecs.
     files: [Vec<(PathBuf, u64)>; 2],
@@ -36,9 +46,52 @@ impl Shared {
         f(&mut self.inner.lock().unwrap_or_else(|p| p.into_inner()))
     }
 
-    /// `running`, `backing off`, `finished`, ….
+    /// `running`, `finished`, ….
     pub fn set_state(&self, state: impl Into<String>) {
-        self.with(|i| i.state = state.into());
+        self.with(|i| (i.state, i.again) = (state.into(), None));
+    }
+
+    /// An instance is about to be built.
+    pub fn starting(&self) {
+        self.activity.begin();
+        self.set_state("starting");
+    }
+
+    /// An instance runs.
+    pub fn running(&self) {
+        self.set_state("running");
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// Nothing runs any more, and nothing will start again: `stopped`, `finished`.
+    pub fn ended(&self, how: &str) {
+        self.activity.begin();
+        self.set_state(how);
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// It failed and starts again at this time of the steady clock.
+    pub fn back_off(&self, why: &str, again: Duration) {
+        self.activity.begin();
+        self.with(|i| (i.state, i.error, i.again) = ("backing off".to_string(), Some(why.to_string()), Some(again)));
+    }
+
+    /// An input came back to the engine.
+    pub fn beat(&self) {
+        if self.activity.beat() {
+            self.running();
+        }
+    }
+
+    /// Whether it has run once.
+    pub fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// While it backs off: why, and how long it will be until it starts again.
+    pub fn backs_off(&self) -> Option<(String, Duration)> {
+        let now = Clock::real().steady();
+        self.with(|i| i.again.map(|again| (i.error.clone().unwrap_or_default(), again.saturating_sub(now))))
     }
 
     pub fn set_error(&self, error: impl Into<String>) {
@@ -93,6 +146,13 @@ pub struct PluginStatus {
     /// `running`, `backing off`, `finished`, `stuck …`.
     pub state: String,
     pub last_error: Option<String>,
+    /// What it is in the middle of, and for how long: `writing`, `retrying: connection refused`,
+    /// `waiting for room in the queue of output.relay (16 MiB)`.
+    pub doing: Option<(String, Duration)>,
+    /// It is in the middle of that for longer than it should ever be.
+    pub stuck: bool,
+    /// While it backs off: how long until it starts again.
+    pub starts_again: Option<Duration>,
     /// Counters by name, see [`plugin::Counter`].
     pub counters: Vec<(&'static str, u64)>,
     /// Messages and bytes that wait for it.
@@ -113,7 +173,9 @@ impl PluginStatus {
     pub(crate) fn new(id: &str, kind: &'static str, shared: &Shared, meter: &Meter, waiting: (usize, usize)) -> PluginStatus {
         let (state, last_error, gauges) = shared.read();
         let gauges = gauges.into_iter().flat_map(|(part, list)| list.into_iter().map(move |g| (part.clone(), g))).collect();
-        PluginStatus { id: id.to_string(), kind, state, last_error, counters: meter.read(), waiting, gauges }
+        let starts_again = shared.backs_off().map(|(_, left)| left);
+        let (id, counters) = (id.to_string(), meter.read());
+        PluginStatus { id, kind, state, last_error, doing: None, stuck: false, starts_again, counters, waiting, gauges }
     }
 
     pub fn counter(&self, counter: Counter) -> u64 {
@@ -123,8 +185,10 @@ impl PluginStatus {
     fn json(&self) -> Value {
         let counters: serde_json::Map<String, Value> = self.counters.iter().map(|(k, v)| (k.to_string(), json!(v))).collect();
         let gauge = |(part, g): &(String, Gauge)| json!({"part": part, "limit": g.name, "unit": g.unit, "current": g.current, "max": g.max, "cap": g.cap});
+        let doing = self.doing.as_ref().map(|(what, time)| json!({ "what": what, "seconds": time.as_secs_f64() }));
         json!({
-            "id": self.id, "type": self.kind, "state": self.state, "last_error": self.last_error, "counters": counters,
+            "id": self.id, "type": self.kind, "state": self.state, "doing": doing, "stuck": self.stuck,
+            "starts_again_seconds": self.starts_again.map(|left| left.as_secs_f64()), "last_error": self.last_error, "counters": counters,
             "waiting_messages": self.waiting.0, "waiting_bytes": self.waiting.1, "limits": self.gauges.iter().map(gauge).collect::<Vec<_>>(),
         })
     }

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender as Channel, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded};
 use foldhash::fast::FixedState;
 use plugin::{Carried, Clock, Counter};
 
+use crate::activity::{Activity, Deed, Doing};
 use crate::instance::Instance;
 use crate::slot::{Out, Slot, SlotSeed};
 use crate::supervise::contained;
@@ -48,6 +49,10 @@ pub(crate) enum Command {
 
 /// Where a worker is told what to do: commands, and the slots whose queues have become non-empty.
 pub(crate) struct Inbox {
+    /// The worker's name: `worker-0`.
+    pub name: String,
+    /// Which filter's code it is in.
+    pub activity: Activity,
     commands: Channel<Command>,
     ready: Mutex<Vec<u64>>,
 }
@@ -68,6 +73,12 @@ impl Inbox {
         let _ = self.commands.send(command);
     }
 
+    /// What it is in, when that has taken longer than `limit`.
+    pub fn stuck(&self, limit: Duration) -> Option<Doing> {
+        let now = Clock::real().steady();
+        self.activity.doing().filter(|d| now.saturating_sub(d.since) > limit)
+    }
+
     fn take(&self) -> Vec<u64> {
         std::mem::take(&mut *self.ready.lock().unwrap_or_else(|p| p.into_inner()))
     }
@@ -86,7 +97,8 @@ impl Worker {
     /// When the system has no thread left.
     pub fn start(number: usize) -> Result<Worker, String> {
         let (commands, receiver) = bounded(1024);
-        let inbox = Arc::new(Inbox { commands, ready: Mutex::default() });
+        let name = format!("worker-{number}");
+        let inbox = Arc::new(Inbox { name: name.clone(), activity: Activity::default(), commands, ready: Mutex::default() });
         let mine = inbox.clone();
         let body = move || {
             Pool {
@@ -101,16 +113,35 @@ impl Worker {
             }
             .run()
         };
-        let thread =
-            thread::Builder::new().name(format!("worker-{number}")).spawn(body).map_err(|e| format!("no thread for a worker: {e}"))?;
+        let thread = thread::Builder::new().name(name).spawn(body).map_err(|e| format!("no thread for a worker: {e}"))?;
         Ok(Worker { inbox, filters: 0, thread: Some(thread) })
     }
 
-    pub fn join(mut self) {
-        self.inbox.send(Command::Stop);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+    /// Waits for the answer to a command, but not for one that is stuck in a filter's code for longer than `limit`.
+    ///
+    /// # Errors
+    /// Why there will be no answer.
+    pub fn answer<T>(&self, answered: &Receiver<T>, limit: Duration) -> Result<T, String> {
+        loop {
+            match answered.recv_timeout(LOOK) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Disconnected) => return Err("its worker panicked".to_string()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Some(doing) = self.inbox.stuck(limit) {
+                return Err(format!("{} is stuck {}", self.inbox.name, doing.deed));
+            }
         }
+    }
+
+    /// Ends it. One that is stuck in a filter's code for longer than `limit` is left behind.
+    pub fn join(mut self, limit: Duration) {
+        let Some(thread) = self.thread.take() else { return };
+        if let Some(doing) = self.inbox.stuck(limit) {
+            return log::error!("{} is left behind, stuck {}", self.inbox.name, doing.deed);
+        }
+        self.inbox.send(Command::Stop);
+        let _ = thread.join();
     }
 }
 
@@ -127,6 +158,9 @@ struct Pool {
     worked: Vec<(u64, Duration)>,
     clock: Clock,
 }
+
+/// How often to look whether who owes an answer is stuck.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How long commands are obeyed before messages have their turn again.
 const COMMANDS: Duration = Duration::from_millis(5);
@@ -176,7 +210,7 @@ impl Pool {
         for _ in 0..self.active.len() {
             let Some(id) = self.active.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
-            slot.listed = guarded(slot, Slot::work) == Some(true) && !slot.seed.queue.is_empty();
+            slot.listed = guarded(&self.inbox, slot, Slot::work) == Some(true) && !slot.seed.queue.is_empty();
             if slot.listed {
                 self.active.push_back(id);
             }
@@ -212,7 +246,7 @@ impl Pool {
             self.due.pop();
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             if slot.wants_at().is_some_and(|wants| wants <= now) {
-                guarded(slot, Slot::look);
+                guarded(&self.inbox, slot, Slot::look);
                 self.plan(id);
                 // A filter that started again may find work waiting.
                 self.list(id);
@@ -232,7 +266,7 @@ impl Pool {
 
     fn each(&mut self, call: impl Fn(&mut Slot)) {
         for slot in self.slots.values_mut() {
-            guarded(slot, &call);
+            guarded(&self.inbox, slot, &call);
         }
     }
 
@@ -241,14 +275,16 @@ impl Pool {
         match command {
             Command::Wake => {}
             Command::Add { slot, seed, answer } => {
+                let starting = self.inbox.activity.call(Deed::Running(seed.filter.id.clone()));
                 let outcome = Slot::new(*seed, self.out.clone()).map(|new| drop(self.slots.insert(slot, Box::new(new))));
+                drop(starting);
                 self.plan(slot);
                 self.list(slot);
                 let _ = answer.send(outcome);
             }
             Command::Replace { slot: id, seed, answer } => match self.slots.get_mut(&id) {
                 Some(slot) => {
-                    guarded(slot, |s| s.replace(*seed, answer));
+                    guarded(&self.inbox, slot, |s| s.replace(*seed, answer));
                     self.plan(id);
                     self.list(id);
                 }
@@ -256,16 +292,16 @@ impl Pool {
             },
             Command::Remove { slot, answer } => {
                 if let Some(mut slot) = self.slots.remove(&slot) {
-                    work_off(&mut slot);
-                    guarded(&mut slot, |s| s.tick(true));
-                    guarded(&mut slot, Slot::leave);
+                    work_off(&self.inbox, &mut slot);
+                    guarded(&self.inbox, &mut slot, |s| s.tick(true));
+                    guarded(&self.inbox, &mut slot, Slot::leave);
                     slot.seed.queue.close();
                     slot.live.take().into_iter().for_each(Instance::let_go);
                 }
                 let _ = answer.send(());
             }
             Command::Drain { answer } => {
-                let busy = self.slots.values_mut().filter_map(|slot| work_off(slot).then_some(())).count();
+                let busy = self.slots.values_mut().filter_map(|slot| work_off(&self.inbox, slot).then_some(())).count();
                 let _ = answer.send(busy > 0);
             }
             Command::LastTick { answer } => {
@@ -287,15 +323,16 @@ impl Pool {
 
 /// Works off what waits now, and no more, so that it ends whoever still sends. True when there
 /// was anything.
-fn work_off(slot: &mut Slot) -> bool {
-    guarded(slot, Slot::finish_probation);
+fn work_off(inbox: &Inbox, slot: &mut Slot) -> bool {
+    guarded(inbox, slot, Slot::finish_probation);
     let (waiting, cpu) = (slot.seed.queue.len(), Clock::thread_cpu());
-    let worked = (0..waiting).take_while(|_| guarded(slot, Slot::work) == Some(true)).count() > 0;
+    let worked = (0..waiting).take_while(|_| guarded(inbox, slot, Slot::work) == Some(true)).count() > 0;
     slot.seed.standing.meter.add(Counter::CpuNs, (Clock::thread_cpu() - cpu).as_nanos() as u64);
     worked
 }
 
 /// A panic breaks down the filter it happened at; the worker and its other filters go on.
-fn guarded<T>(slot: &mut Slot, call: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+fn guarded<T>(inbox: &Inbox, slot: &mut Slot, call: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    let _running = inbox.activity.call(Deed::Running(slot.seed.filter.id.clone()));
     contained(|| call(slot)).map_err(|panic| slot.break_down(&panic)).ok()
 }

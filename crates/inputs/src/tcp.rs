@@ -7,38 +7,31 @@
 //! One thread serves all connections in turns of one read each, so that a loud peer does not silence
 //! the others. TCP has no way to tell a peer what was processed: when this host dies, what the
 //! peer's kernel had handed over is gone.
+//!
+//! With `acknowledge` the peer is told: the 8 bytes `NILOACK1` when its connection is accepted, and
+//! then, whenever it has grown, the count of bytes of this connection that every consumer accepted
+//! (8 bytes, big endian). What it does not know to be accepted it sends again. For that reason the
+//! beginning of a record at a connection that breaks is none, and a peer that has closed its side is
+//! still answered until everything is accepted.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::BorrowedFd;
+mod answer;
+mod served;
+
+use std::net::TcpListener;
 use std::time::Duration;
 
-use message::StreamId;
-use options::unit::show_duration;
 use options::{Opt, Options, Problem};
-use plugin::{BuildCx, Example, Fatal, Input, InputCx, Kind, Stability, StreamOptions};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use socket2::{SockRef, TcpKeepalive};
+use plugin::{BuildCx, Example, Fatal, Input, InputCx, Kind, Stability};
 
-/// Connections accepted in one turn.
-const ACCEPTS: usize = 64;
-
-/// After a stop, so many reads of what has already arrived are made on each connection.
-const LAST_READS: usize = 64;
-
-/// After this long without traffic a peer is asked whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// How long nothing is accepted after the system had no descriptor left, how often idle connections
-/// are looked for, and how often refusals are logged.
-const PAUSE: Duration = Duration::from_secs(1);
+use self::served::Served;
 
 pub const KIND: Kind = Kind::input("tcp", Stability::Stable, |o, cx| Ok(Box::new(Tcp::new(o, cx)?)))
     .summary("Accepts TCP connections and reads a stream from each.")
     .doc(
         "Every connection has a splitter and decoder of its own; Hostname is the peer's address unless the message says otherwise. \
-         Peers are made to wait while consumers are full. What is left when a peer closes is its last record.",
+         Peers are made to wait while consumers are full. What is left when a peer closes is its last record.\n\n\
+         Without `acknowledge` a peer cannot know what was processed: what it had sent when this host or program dies may be lost. \
+         With it, nothing is lost that the peer keeps until its acknowledgement; some of it may come twice.",
     )
     .options(&[
         Opt::address("listen")
@@ -46,10 +39,19 @@ pub const KIND: Kind = Kind::input("tcp", Stability::Stable, |o, cx| Ok(Box::new
             .sample("\"127.0.0.1:5565\"")
             .doc("Address to accept at. Loopback unless others are meant to send."),
         Opt::integer("max_connections").default("1024").doc("Further connections are closed at once and counted as `refused_connections`."),
-        Opt::duration("idle_timeout").default("10m").doc("A connection on which nothing arrives for this long is closed. `0s`: never."),
+        Opt::duration("idle_timeout").default("10m").doc("A connection on which nothing arrives for this long is closed; with `acknowledge`, nor is accepted. `0s`: never."),
+        Opt::bool("acknowledge").default("false").doc(
+            "Tells peers what was accepted: by every consumer delivered, set aside, or written to the journal. Peers have to understand it, \
+             such as the output `tcp` with `acknowledge = true`: they read `NILOACK1`, then counts of accepted bytes \
+             (8 bytes each, big endian, from the beginning of the connection).",
+        ),
     ])
     .examples(&[
         Example { title: "Messages of another router", toml: "listen = \"127.0.0.1:5565\"\nsplitter = \"heka\"\ndecoder = \"heka\"" },
+        Example {
+            title: "Messages of another router, which keeps them until they are accepted here",
+            toml: "listen = \"127.0.0.1:5565\"\nsplitter = \"heka\"\ndecoder = \"heka\"\nacknowledge = true",
+        },
         Example { title: "Lines", toml: "listen = \"127.0.0.1:5170\"\nsplitter = \"line\"" },
     ]);
 
@@ -58,27 +60,9 @@ struct Tcp {
     max_connections: usize,
     /// Zero: never.
     idle_timeout: Duration,
+    acknowledge: bool,
     /// Kept from one run to the next.
     listener: Option<TcpListener>,
-}
-
-struct Connection {
-    socket: TcpStream,
-    peer: SocketAddr,
-    stream: StreamId,
-    /// When something arrived last, by the steady clock.
-    heard: Duration,
-}
-
-/// The connections of one run.
-struct Served<'a> {
-    tcp: &'a Tcp,
-    connections: Vec<Connection>,
-    /// No accepting before this, by the steady clock.
-    accept_from: Duration,
-    /// When idle connections were last looked for, and a refusal last logged.
-    checked: Duration,
-    refused: Option<Duration>,
 }
 
 impl Tcp {
@@ -88,7 +72,7 @@ impl Tcp {
             return Err(o.problem("max_connections", format!("`max_connections` is {max}"), "expected 1 to 1000000"));
         }
         let (listen, idle_timeout) = (o.str("listen").to_string(), o.duration("idle_timeout"));
-        Ok(Tcp { listen, max_connections: max as usize, idle_timeout, listener: None })
+        Ok(Tcp { listen, max_connections: max as usize, idle_timeout, acknowledge: o.bool("acknowledge"), listener: None })
     }
 
     fn bind(&self) -> Result<TcpListener, Fatal> {
@@ -100,8 +84,7 @@ impl Tcp {
 impl Input for Tcp {
     fn run(&mut self, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
         let listener = self.listener.take().map_or_else(|| self.bind(), Ok)?;
-        let start = cx.clock.steady();
-        let mut served = Served { tcp: self, connections: Vec::new(), accept_from: start, checked: start, refused: None };
+        let mut served = Served::new(self, cx.clock.steady());
         while !cx.stop.asked() {
             served.turn(&listener, cx)?;
         }
@@ -114,155 +97,10 @@ impl Input for Tcp {
     }
 }
 
-impl Served<'_> {
-    /// Waits until something happens, then reads once from every connection that has something.
-    fn turn(&mut self, listener: &TcpListener, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
-        cx.intake.poll();
-        let accepting = cx.clock.steady() >= self.accept_from;
-        let ready = self.wait(accepting.then_some(listener), cx.stop.fd(), cx.intake.wait().min(PAUSE));
-        let now = cx.clock.steady();
-        // From the back, because a closed connection is replaced by the last one.
-        for &i in ready.connections.iter().rev() {
-            self.read(i, now, cx);
-        }
-        if ready.listener {
-            self.accept(listener, now, cx)?;
-        }
-        if now.saturating_sub(self.checked) >= PAUSE {
-            self.checked = now;
-            self.close_idle(now, cx);
-        }
-        Ok(())
-    }
-
-    fn wait(&self, listener: Option<&TcpListener>, stop: BorrowedFd<'_>, timeout: Duration) -> Ready {
-        let mut fds: Vec<_> = self.connections.iter().map(|c| PollFd::new(&c.socket, PollFlags::IN)).collect();
-        fds.push(PollFd::from_borrowed_fd(stop, PollFlags::IN));
-        fds.extend(listener.map(|l| PollFd::new(l, PollFlags::IN)));
-        let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
-        // Fails for a signal only, and then nothing is ready.
-        if poll(&mut fds, Some(&timeout)).is_err() {
-            return Ready { connections: Vec::new(), listener: false };
-        }
-        let is_ready = |i: &usize| !fds[*i].revents().is_empty();
-        let n = self.connections.len();
-        Ready { connections: (0..n).filter(is_ready).collect(), listener: listener.is_some() && is_ready(&(n + 1)) }
-    }
-
-    /// Reads once; false when there is nothing more for now, or for ever.
-    fn read(&mut self, i: usize, now: Duration, cx: &mut InputCx<'_>) -> bool {
-        let Connection { socket, peer, stream, heard } = &mut self.connections[i];
-        match cx.intake.read(*stream, socket) {
-            Ok(0) => self.close(i, cx),
-            Ok(_) => {
-                *heard = now;
-                return true;
-            }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(e) => {
-                log::info!("{}: connection from {peer} broke: {e}", self.tcp.listen);
-                self.close(i, cx);
-            }
-        }
-        false
-    }
-
-    fn accept(&mut self, listener: &TcpListener, now: Duration, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
-        for _ in 0..ACCEPTS {
-            match listener.accept() {
-                Ok((_, peer)) if self.connections.len() >= self.tcp.max_connections => self.refuse(peer, now, cx),
-                Ok((socket, peer)) => match prepare(&socket) {
-                    Ok(()) => {
-                        let hostname = peer.ip().to_canonical().to_string();
-                        let stream = cx.intake.open(StreamOptions { hostname, ..StreamOptions::default() });
-                        self.connections.push(Connection { socket, peer, stream, heard: now });
-                        cx.meter.add_extra("connections", 1);
-                    }
-                    Err(e) => log::warn!("{}: connection from {peer} cannot be used: {e}", self.tcp.listen),
-                },
-                Err(e) => return self.not_accepted(&e, now),
-            }
-        }
-        Ok(())
-    }
-
-    /// What `accept` reports may be about the listener, about the system, or about a connection that
-    /// is already gone again.
-    fn not_accepted(&mut self, e: &io::Error, now: Duration) -> Result<(), Fatal> {
-        match Errno::from_io_error(e) {
-            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => Err(Fatal::new(format!("accepting at {} failed: {e}", self.tcp.listen))),
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                log::warn!("{}: nothing is accepted for a moment: {e} (raise the limit of open files)", self.tcp.listen);
-                self.accept_from = now + PAUSE;
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn refuse(&mut self, peer: SocketAddr, now: Duration, cx: &InputCx<'_>) {
-        cx.meter.add_extra("refused_connections", 1);
-        if self.refused.is_none_or(|last| now.saturating_sub(last) >= PAUSE) {
-            self.refused = Some(now);
-            let (listen, max) = (&self.tcp.listen, self.tcp.max_connections);
-            log::warn!("{listen}: connection from {peer} refused: there are {max} already (option `max_connections`)");
-        }
-    }
-
-    fn close_idle(&mut self, now: Duration, cx: &mut InputCx<'_>) {
-        let timeout = self.tcp.idle_timeout;
-        if timeout.is_zero() {
-            return;
-        }
-        for i in (0..self.connections.len()).rev() {
-            let Connection { peer, heard, .. } = &self.connections[i];
-            if now.saturating_sub(*heard) >= timeout {
-                let timeout = show_duration(timeout);
-                log::info!("{}: connection from {peer} closed: nothing arrived for {timeout} (option `idle_timeout`)", self.tcp.listen);
-                cx.meter.add_extra("idle_connections", 1);
-                self.close(i, cx);
-            }
-        }
-    }
-
-    /// What is left of the stream is its last record, even when the connection broke.
-    fn close(&mut self, i: usize, cx: &mut InputCx<'_>) {
-        let connection = self.connections.swap_remove(i);
-        cx.intake.end_of_stream(connection.stream);
-        cx.intake.close(connection.stream);
-    }
-
-    /// Takes what had arrived before the stop, because peers count it as sent, then closes.
-    fn finish(&mut self, cx: &mut InputCx<'_>) {
-        let now = cx.clock.steady();
-        for i in (0..self.connections.len()).rev() {
-            let stream = self.connections[i].stream;
-            let mut reads = 0;
-            while reads < LAST_READS && self.read(i, now, cx) {
-                reads += 1;
-            }
-            // The peer was not at its end: half a record is none.
-            if self.connections.get(i).is_some_and(|c| c.stream == stream) {
-                cx.intake.close(self.connections.swap_remove(i).stream);
-            }
-        }
-    }
-}
-
-struct Ready {
-    /// Indices, ascending.
-    connections: Vec<usize>,
-    listener: bool,
-}
-
-fn prepare(socket: &TcpStream) -> io::Result<()> {
-    socket.set_nonblocking(true)?;
-    SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
 
     use plugin::Clock;
     use testkit::intake::{RecordingIntake, Running, Seen, start_at};
@@ -273,7 +111,8 @@ mod tests {
         Tcp::new(&testkit::plugins::options(&KIND, toml).unwrap(), &testkit::plugins::build_cx()).unwrap()
     }
 
-    fn running(more: &str, clock: Clock) -> (RecordingIntake, SocketAddr, Running) {
+    /// Reads up to 1000 bytes at a time.
+    pub(super) fn running(more: &str, clock: Clock) -> (RecordingIntake, SocketAddr, Running) {
         let mut tcp = tcp(&format!("listen = '127.0.0.1:0'\n{more}"));
         let listener = tcp.bind().unwrap();
         let address = listener.local_addr().unwrap();

@@ -19,7 +19,8 @@ pub struct Span {
 pub struct Batch {
     pub(crate) storage: Storage,
     pub(crate) spans: Vec<Span>,
-    pub(crate) ticket: Ticket,
+    /// Let go with the last copy: who lent the memory learns that it is free.
+    pub(crate) loan: Ticket,
     pub(crate) pool: Pool,
 }
 
@@ -61,8 +62,9 @@ impl Batch {
         &self.spans
     }
 
-    pub fn ticket(&self) -> &Ticket {
-        &self.ticket
+    /// Held for as long as the batch's memory is in use.
+    pub fn loan(&self) -> &Ticket {
+        &self.loan
     }
 }
 

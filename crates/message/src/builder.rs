@@ -78,13 +78,13 @@ impl BatchBuilder {
         &self.spans
     }
 
-    /// Closes the batch; the builder starts the next one.
-    pub fn finish_with(&mut self, ticket: Ticket) -> Batch {
+    /// Closes a batch that holds `loan` until its memory is free; the builder starts the next one.
+    pub fn finish_with(&mut self, loan: Ticket) -> Batch {
         let storage = std::mem::replace(&mut self.storage, self.pool.take());
-        Batch { storage, spans: std::mem::take(&mut self.spans), ticket, pool: self.pool.clone() }
+        Batch { storage, spans: std::mem::take(&mut self.spans), loan, pool: self.pool.clone() }
     }
 
-    /// Closes a batch that nobody awaits.
+    /// Closes a batch whose memory nobody waits for.
     pub fn finish(&mut self) -> Batch {
         self.finish_with(Ticket::none())
     }

@@ -24,6 +24,7 @@
 //! ```
 
 pub mod framing;
+pub mod frozen;
 pub mod signing;
 pub mod wire;
 

@@ -78,6 +78,19 @@ impl Field {
         (self.shape >> 3) as usize
     }
 
+    /// Number of values and type in one number.
+    #[inline]
+    pub fn shape(&self) -> u32 {
+        self.shape
+    }
+
+    /// Sets number of values and type; false when there is no such type.
+    #[inline]
+    pub fn set_shape(&mut self, shape: u32) -> bool {
+        self.shape = shape;
+        shape & 7 <= ValueType::Bool as u32
+    }
+
     #[inline]
     pub fn type_(&self) -> ValueType {
         match self.shape & 7 {

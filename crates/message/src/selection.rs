@@ -45,8 +45,22 @@ impl Selection {
         }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         (0..self.len()).map(|nth| self.index(nth))
+    }
+
+    /// Which of the selected messages the one at `index` in the batch is.
+    pub fn position(&self, index: usize) -> Option<usize> {
+        match self {
+            Selection::All(n) => (index < *n as usize).then_some(index),
+            Selection::Some(list) => list.binary_search(&u32::try_from(index).ok()?).ok(),
+            Selection::Few(list, n) => list[..usize::from(*n)].iter().position(|i| *i as usize == index),
+        }
+    }
+
+    /// How many messages a batch has at least that this is a selection of.
+    pub fn end(&self) -> usize {
+        self.len().checked_sub(1).map_or(0, |last| self.index(last) + 1)
     }
 
     /// What is left from the `nth` selected message on.

@@ -71,6 +71,30 @@ impl Text {
         &from[at as usize..at as usize + self.len as usize]
     }
 
+    /// Offset, with the bit that tells the arena from the raw block.
+    #[inline]
+    pub(crate) fn at(self) -> u32 {
+        self.at
+    }
+
+    /// As [`Text::at`], behind the last byte.
+    #[inline]
+    pub(crate) fn end(self) -> u32 {
+        self.at.wrapping_add(self.len)
+    }
+
+    #[inline]
+    pub(crate) fn from_parts(at: u32, len: u32) -> Text {
+        Text { at, len }
+    }
+
+    /// Whether it can be read in blocks of these lengths.
+    #[inline]
+    pub(crate) fn lies_within(self, raw: usize, arena: usize) -> bool {
+        let block = if self.at & ARENA == 0 { raw } else { arena };
+        self.len == 0 || u64::from(self.at & !ARENA) + u64::from(self.len) <= block as u64
+    }
+
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.at) << 32 | u64::from(self.len)
     }

@@ -12,8 +12,8 @@ pub enum Outcome {
     Abandoned = 1,
 }
 
-/// A batch's acknowledgement: the input that made the batch hears of it when the last copy is
-/// dropped, with the worst outcome of all that held one.
+/// An acknowledgement: whoever made a batch hears of it when the last copy is dropped, with the worst
+/// outcome of all that held one.
 ///
 /// Every holder accepts unless it says otherwise. What is derived from a batch (a message that a
 /// filter injects while it processes another) carries the original's ticket along as a parent, so
@@ -36,6 +36,11 @@ impl Ticket {
     /// A ticket that calls `settle` once, when the last copy is dropped.
     pub fn new(settle: impl FnOnce(Outcome) + Send + Sync + 'static) -> Ticket {
         Ticket(Some(Arc::new(Inner { worst: AtomicU8::new(0), settle: Some(Box::new(settle)), parents: Vec::new() })))
+    }
+
+    /// A ticket that calls `settle` once, when the last copy is dropped, and lets go of `parent` after that.
+    pub fn following(parent: Ticket, settle: impl FnOnce(Outcome) + Send + Sync + 'static) -> Ticket {
+        Ticket(Some(Arc::new(Inner { worst: AtomicU8::new(0), settle: Some(Box::new(settle)), parents: vec![parent] })))
     }
 
     /// A ticket for something made of `parents`; they settle no sooner than it.

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Read, Write};
 
 use clap::ValueEnum;
 use matcher::Matcher;
-use message::{BatchBuilder, Text};
+use message::{BatchBuilder, MessageRef, Text};
 use options::{Options, Problem, Source, Style, Tree};
 use plugin::{Build, BuildCx, Clock, DecodeCx, Decoder, Encoder, Family, Record, Registry};
 
@@ -48,23 +48,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut sink = Sink::new(&registry, matcher, args.format)?;
     let mut failed = false;
     for name in &args.files {
-        match cat(name, &registry, &mut sink) {
-            Ok(notes) => notes.iter().for_each(|n| terminal::complain(&format!("nilo: {name}: {}", terminal::printable(n)))),
-            Err(Failure::Failed(why)) => {
-                terminal::complain(&format!("nilo: {name}: {}", terminal::printable(&why)));
-                failed = true;
-            }
-            Err(other) => return Err(other),
-        }
+        failed |= !read(name, &registry, &mut sink)?;
     }
-    sink.out.flush()?;
-    if sink.refused > 0 {
-        terminal::complain(&format!("nilo: {} messages cannot be written in this format", sink.refused));
-        failed = true;
-    }
-    if args.format == Format::Count {
-        print(&format!("{} of {} messages\n", sink.matched, sink.seen))?;
-    }
+    failed |= !sink.end()?;
     if failed { Err(Failure::Failed("not everything was read or written".to_string())) } else { Ok(()) }
 }
 
@@ -77,8 +63,34 @@ pub fn parse(text: &str) -> Result<Matcher, Failure> {
     })
 }
 
-/// Reads one file to its end; what comes back is what was wrong with it.
-fn cat(name: &str, registry: &Registry, sink: &mut Sink) -> Result<Vec<String>, Failure> {
+/// Takes messages as they are read.
+pub trait Take {
+    fn take(&mut self, m: MessageRef<'_>) -> Result<(), Failure>;
+
+    /// The next may be long in coming.
+    fn pause(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Reads one file to its end, and says what is wrong with it. False when it cannot be read.
+pub fn read(name: &str, registry: &Registry, taker: &mut dyn Take) -> Result<bool, Failure> {
+    let say = |what: &str| terminal::complain(&format!("nilo: {}: {}", terminal::printable(name), terminal::printable(what)));
+    match messages(name, registry, taker) {
+        Ok(notes) => {
+            notes.iter().for_each(|note| say(note));
+            Ok(true)
+        }
+        Err(Failure::Failed(why)) => {
+            say(&why);
+            Ok(false)
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// What comes back is what was wrong.
+fn messages(name: &str, registry: &Registry, taker: &mut dyn Take) -> Result<Vec<String>, Failure> {
     let input: Box<dyn Read> = if name == "-" { Box::new(io::stdin().lock()) } else { Box::new(File::open(name)?) };
     let mut buffer = Buffer { input, bytes: Vec::new(), end: false };
     buffer.more()?;
@@ -86,8 +98,8 @@ fn cat(name: &str, registry: &Registry, sink: &mut Sink) -> Result<Vec<String>, 
     let is_framed = begins != Some(&b'{') && buffer.bytes.contains(&message::framing::RECORD_SEPARATOR);
     match begins {
         None => Ok(Vec::new()),
-        _ if is_framed => framed::read(&mut buffer, &mut Messages::new(registry, "heka", sink)?),
-        Some(b'{') => lines::read(&mut buffer, &mut Messages::new(registry, "json", sink)?),
+        _ if is_framed => framed::read(&mut buffer, &mut Messages::new(registry, "heka", taker)?),
+        Some(b'{') => lines::read(&mut buffer, &mut Messages::new(registry, "json", taker)?),
         Some(other) => Err(Failure::Failed(format!(
             "it begins with {}, expected framed messages (0x1e) or JSON lines ({{); for other logs use `nilo tail --once`",
             terminal::printable(&char::from(*other).to_string())
@@ -123,16 +135,16 @@ impl Buffer {
 struct Messages<'a> {
     decoder: Box<dyn Decoder>,
     builder: BatchBuilder,
-    sink: &'a mut Sink,
+    taker: &'a mut dyn Take,
 }
 
 impl<'a> Messages<'a> {
-    fn new(registry: &Registry, decoder: &str, sink: &'a mut Sink) -> Result<Messages<'a>, Failure> {
+    fn new(registry: &Registry, decoder: &str, taker: &'a mut dyn Take) -> Result<Messages<'a>, Failure> {
         let decoder = match build(registry, Family::Decoder, decoder, "")? {
             (Build::Decoder(build), o) => build(&o, &build_cx()).map_err(|p| vec![p])?,
             _ => return Err(Failure::Failed(format!("no decoder {decoder}"))),
         };
-        Ok(Messages { decoder, builder: BatchBuilder::default(), sink })
+        Ok(Messages { decoder, builder: BatchBuilder::default(), taker })
     }
 
     /// Adds a record's messages, or says why there are none.
@@ -152,9 +164,8 @@ impl<'a> Messages<'a> {
     fn hand_on(&mut self, end: bool) -> Result<(), Failure> {
         if end || self.builder.raw().len() >= BLOCK {
             let batch = self.builder.finish();
-            batch.iter().try_for_each(|m| self.sink.take(m))?;
-            // Whoever reads a pipe sees what came in so far.
-            self.sink.out.flush()?;
+            batch.iter().try_for_each(|m| self.taker.take(m))?;
+            self.taker.pause()?;
         }
         Ok(())
     }
@@ -189,7 +200,7 @@ impl Sink {
         Ok(Sink { matcher, encoder, out, encoded: Vec::new(), seen: 0, matched: 0, refused: 0 })
     }
 
-    pub fn take(&mut self, m: message::MessageRef<'_>) -> Result<(), Failure> {
+    pub fn take(&mut self, m: MessageRef<'_>) -> Result<(), Failure> {
         self.seen += 1;
         if !self.matcher.matches(m) {
             return Ok(());
@@ -203,6 +214,30 @@ impl Sink {
             }
         }
         Ok(())
+    }
+
+    /// Writes what is left, and how many there were, if that was asked for. False when some could not be written, which is
+    /// said.
+    pub fn end(&mut self) -> Result<bool, Failure> {
+        self.out.flush()?;
+        if self.refused > 0 {
+            terminal::complain(&format!("nilo: {} messages cannot be written in this format", self.refused));
+        }
+        if self.encoder.is_none() {
+            print(&format!("{} of {} messages\n", self.matched, self.seen))?;
+        }
+        Ok(self.refused == 0)
+    }
+}
+
+impl Take for Sink {
+    fn take(&mut self, m: MessageRef<'_>) -> Result<(), Failure> {
+        Sink::take(self, m)
+    }
+
+    /// Whoever reads a pipe sees what came in so far.
+    fn pause(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
     }
 }
 

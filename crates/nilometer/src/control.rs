@@ -3,6 +3,8 @@
 //! ```text
 //! {"request":"status"}   the answer's `status` is [`engine::Status::json`]
 //! {"request":"reload"}   waits for the outcome; `ok` tells whether all of it went live, `text` what happened
+//! {"request":"live"}     `live` tells whether it is worth going on, `reasons` why not: see [`engine::Health::live`]
+//! {"request":"ready"}    `ready` tells whether every plugin works, `reasons` why not: see [`engine::Health::ready`]
 //! ```
 //!
 //! An answer has `ok`, and `error` where the request itself was not understood. Whoever may write
@@ -18,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
-use engine::{Config, Engine};
+use engine::{Config, Engine, Health};
 use plugin::Stop;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
@@ -55,6 +57,8 @@ pub struct Server {
 #[derive(Clone)]
 struct Service {
     engine: Shared,
+    /// Asked without waiting for anything the engine may be about.
+    health: Arc<Health>,
     reloads: Sender<ReloadRequest>,
     clients: Arc<AtomicUsize>,
 }
@@ -64,9 +68,9 @@ impl Server {
     ///
     /// # Errors
     /// When there is something else at the path, another instance listens there, or the system refuses.
-    pub fn start(path: &Path, engine: Shared, reloads: Sender<ReloadRequest>) -> Result<Server, String> {
+    pub fn start(path: &Path, engine: Shared, health: Arc<Health>, reloads: Sender<ReloadRequest>) -> Result<Server, String> {
         let listener = listen(path).map_err(|why| format!("control socket {}: {why}", path.display()))?;
-        let service = Service { engine, reloads, clients: Arc::default() };
+        let service = Service { engine, health, reloads, clients: Arc::default() };
         let stop = Stop::new();
         let mine = stop.clone();
         let thread = std::thread::Builder::new().name("control".into()).spawn(move || accept(&listener, &service, &mine));
@@ -164,9 +168,16 @@ impl Service {
                 let waited = self.reloads.send_timeout(asked, TIMEOUT).ok().and_then(|()| outcome.recv_timeout(RELOAD_TIMEOUT).ok());
                 waited.unwrap_or_else(|| refused("no outcome within a minute, or nilo is stopping"))
             }
-            _ => refused("expected {\"request\":\"status\"} or {\"request\":\"reload\"}"),
+            Some("live") => verdict("live", self.health.live().map_err(|why| vec![why])),
+            Some("ready") => verdict("ready", self.health.ready()),
+            _ => refused("expected {\"request\":\"status\"}, or \"reload\", \"live\" or \"ready\" in its place"),
         }
     }
+}
+
+fn verdict(what: &str, outcome: Result<(), Vec<String>>) -> Value {
+    let reasons = outcome.err().unwrap_or_default();
+    json!({ "ok": true, what: reasons.is_empty(), "reasons": reasons })
 }
 
 fn refused(why: &str) -> Value {

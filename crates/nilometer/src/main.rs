@@ -15,6 +15,7 @@ mod registry;
 mod reload;
 mod replay;
 mod run;
+mod service;
 mod signals;
 mod source;
 mod status;

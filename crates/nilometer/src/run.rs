@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::Failure;
 use crate::control::{ReloadRequest, SOCKET, Server, Shared};
 use crate::registry::registry;
+use crate::service::Service;
 use crate::signals::{self, Signal};
 use crate::source::Source;
 use crate::watching::Watching;
@@ -43,20 +44,23 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let summary = summary(&plan);
     let engine = Engine::start(plan, Settings { registry: source.registry.clone(), ticks: Ticks::Clock })?;
     watching.renew(&engine);
+    let health = engine.health();
     let shared: Shared = Arc::new(RwLock::new(Some(engine)));
     let (reloads, asked) = bounded(16);
     // Without a socket nobody asks, and a channel without senders would fire for ever.
     let _open = reloads.clone();
     // With the state directory locked, a socket in it belongs to nobody who lives.
-    let server = socket.as_deref().map(|path| Server::start(path, shared.clone(), reloads)).transpose();
-    if server.is_ok() {
+    let server = socket.as_deref().map(|path| Server::start(path, shared.clone(), health.clone(), reloads)).transpose();
+    let service = server.and_then(|server| Ok((server, Service::start(health)?)));
+    if let Ok((_, service)) = &service {
         log::info!("running {summary}");
-        Daemon { source, engine: shared.clone(), watching, fingerprint }.watch(&signals, &asked);
+        Daemon { source, engine: shared.clone(), watching, fingerprint, service }.watch(&signals, &asked);
+        service.stopping();
     }
     let engine = shared.write().unwrap_or_else(PoisonError::into_inner).take();
     let undelivered = engine.map_or(0, |engine| engine.stop().undelivered);
     log::info!("stopped");
-    server.map(drop).map_err(Failure::Failed)?;
+    service.map(drop).map_err(Failure::Failed)?;
     match undelivered {
         0 => Ok(()),
         n => Err(Failure::Failed(format!("{n} messages were not delivered; inputs that can be read again will send them the next time"))),
@@ -64,18 +68,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// What runs, and what it is renewed from.
-struct Daemon {
+struct Daemon<'a> {
     source: Source,
     engine: Shared,
     watching: Watching,
     /// Of the configuration last looked at, sound or not: a broken one is complained about once.
     fingerprint: u64,
+    service: &'a Service,
 }
 
 /// How often to look whether everything is delivered, once all inputs are at their end.
 const LOOK: Duration = Duration::from_millis(50);
 
-impl Daemon {
+impl Daemon<'_> {
     /// Acts on what comes, until it is time to stop.
     fn watch(&mut self, signals: &Receiver<Signal>, asked: &Receiver<ReloadRequest>) {
         let changed = self.watching.changed();
@@ -117,6 +122,13 @@ impl Daemon {
 
     /// Reloads everything that changed; the answer for whoever asked.
     fn reload(&mut self) -> Value {
+        self.service.reloading();
+        let answer = self.reload_all();
+        self.service.reloaded();
+        answer
+    }
+
+    fn reload_all(&mut self) -> Value {
         self.fingerprint = self.source.fingerprint();
         let plan = self.source.plan();
         plan.iter().for_each(warn);

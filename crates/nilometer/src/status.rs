@@ -17,12 +17,31 @@ pub struct Args {
     /// For programs.
     #[arg(long)]
     json: bool,
+    /// Only say whether it is worth going on, in one line; exit code 1 when a worker is stuck or nobody answers.
+    #[arg(long, conflicts_with_all = ["json", "ready"])]
+    live: bool,
+    /// Only say whether every plugin works, in one line; exit code 1 while one starts or backs off, at a stop, or when nobody answers.
+    #[arg(long, conflicts_with = "json")]
+    ready: bool,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
+    if args.live || args.ready {
+        return probe(&args.instance, if args.live { "live" } else { "ready" });
+    }
     let answer = args.instance.ask("status")?;
     let status = &answer["status"];
     if args.json { print(&format!("{status:#}\n")) } else { print(&show(status)) }
+}
+
+/// One line and an exit code, for probes.
+fn probe(instance: &Instance, what: &str) -> Result<(), Failure> {
+    let answer = instance.ask(what)?;
+    if answer[what] == true {
+        return print(&format!("{what}\n"));
+    }
+    let reasons: Vec<&str> = answer["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    Err(Failure::Failed(format!("not {what}: {}", reasons.join("; "))))
 }
 
 fn show(status: &Value) -> String {
@@ -47,10 +66,39 @@ fn row(plugin: &Value) -> Vec<String> {
         (0, _) => "0".to_string(),
         (messages, bytes) => format!("{messages} ({})", show_size(bytes)),
     };
-    let mut row = ["id", "type", "state"].map(|name| text(&plugin[name])).to_vec();
+    let mut row = ["id", "type"].map(|name| text(&plugin[name])).to_vec();
+    row.push(state(plugin));
     row.extend(counters);
     row.extend([waiting, show_time(counter("cpu_ns")), text(&plugin["last_error"])]);
     row
+}
+
+/// What it is in the middle of says more than that it runs, once that takes noticeably long.
+fn state(plugin: &Value) -> String {
+    let seconds = |value: &Value| Duration::try_from_secs_f64(value.as_f64().unwrap_or(0.0)).unwrap_or_default();
+    let doing = &plugin["doing"];
+    let time = seconds(&doing["seconds"]);
+    let state = match doing["what"].as_str() {
+        Some(what) if time >= NOTICEABLE => format!("{} for {}", terminal::printable(what), show_long(time)),
+        _ => text(&plugin["state"]),
+    };
+    let stuck = if plugin["stuck"] == true { "stuck: " } else { "" };
+    match &plugin["starts_again_seconds"] {
+        Value::Null => format!("{stuck}{state}"),
+        left => format!("{state}, starts again in {}", show_long(seconds(left))),
+    }
+}
+
+/// Shorter ones come and go.
+const NOTICEABLE: Duration = Duration::from_secs(1);
+
+/// `40 s`, `3 min`, `5 h`.
+fn show_long(d: Duration) -> String {
+    match d.as_secs() {
+        s @ 0..120 => format!("{s} s"),
+        s @ 120..7200 => format!("{} min", s / 60),
+        s => format!("{} h", s / 3600),
+    }
 }
 
 fn limits(plugin: &Value) -> Vec<Vec<String>> {
@@ -93,7 +141,7 @@ fn show_time(ns: u64) -> String {
 }
 
 /// Columns as wide as they need to be, two spaces apart; those of numbers to the right.
-fn table(rows: &[Vec<String>], numbers: &[usize]) -> String {
+pub fn table(rows: &[Vec<String>], numbers: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
@@ -120,14 +168,20 @@ mod tests {
     fn plugins_and_limits_are_tables() {
         let status = json!({ "plugins": [
             { "id": "input.a", "type": "tail", "state": "running", "counters": { "received": 12, "cpu_ns": 1_500_000 }, "limits": [] },
-            { "id": "filter.b", "type": "lua", "state": "backing off", "last_error": "bad \u{1b}[2J", "counters": {},
+            { "id": "output.c", "type": "tcp", "state": "retrying: refused", "doing": { "what": "retrying: refused", "seconds": 185.0 }, "counters": {} },
+            { "id": "output.d", "type": "tcp", "state": "running", "stuck": true, "doing": { "what": "writing", "seconds": 40.5 }, "counters": {} },
+            { "id": "output.e", "type": "tcp", "state": "running", "doing": { "what": "writing", "seconds": 0.1 }, "counters": {} },
+            { "id": "filter.b", "type": "lua", "state": "backing off", "starts_again_seconds": 12.9, "last_error": "bad \u{1b}[2J", "counters": {},
               "waiting_messages": 3, "waiting_bytes": 2048,
               "limits": [{ "limit": "memory_limit", "unit": "B", "current": 1024, "max": 2048, "cap": 8_388_608 }] },
         ]});
         let expected = "\
-plugin    type  state        received  delivered  rejected  dropped    waiting   cpu  last error
-input.a   tail  running            12          0         0        0          0  1 ms
-filter.b  lua   backing off         0          0         0        0  3 (2 KiB)     0  bad \\x1b[2J
+plugin    type  state                              received  delivered  rejected  dropped    waiting   cpu  last error
+input.a   tail  running                                  12          0         0        0          0  1 ms
+output.c  tcp   retrying: refused for 3 min               0          0         0        0          0     0
+output.d  tcp   stuck: writing for 40 s                   0          0         0        0          0     0
+output.e  tcp   running                                   0          0         0        0          0     0
+filter.b  lua   backing off, starts again in 12 s         0          0         0        0  3 (2 KiB)     0  bad \\x1b[2J
 
 plugin    limit         current    max    cap
 filter.b  memory_limit    1 KiB  2 KiB  8 MiB

@@ -9,13 +9,14 @@ use plugin::Kind;
 
 mod connect;
 pub mod file;
+pub mod http;
 pub mod null;
 mod patience;
 pub mod stdout;
 pub mod tcp;
 pub mod udp;
 
-pub const KINDS: &[&Kind] = &[&file::KIND, &null::KIND, &stdout::KIND, &tcp::KIND, &udp::KIND];
+pub const KINDS: &[&Kind] = &[&file::KIND, &http::KIND, &null::KIND, &stdout::KIND, &tcp::KIND, &udp::KIND];
 
 #[cfg(test)]
 mod tests {

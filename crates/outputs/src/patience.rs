@@ -23,8 +23,18 @@ pub struct Patience<'a> {
 impl<'a> Patience<'a> {
     /// Patience for `timeout` from now on.
     pub fn new(cx: &OutCx<'a>, timeout: Duration) -> Patience<'a> {
-        let deadline = cx.clock.steady().saturating_add(timeout);
-        Patience { clock: cx.clock, stop: cx.stop, timeout, deadline, stopping: false }
+        Patience::until(cx.clock, cx.stop, timeout, None)
+    }
+
+    /// Patience for `timeout` from now on; what an earlier one had left after a stop, when there was one.
+    pub fn until(clock: &'a Clock, stop: &'a Stop, timeout: Duration, end: Option<Duration>) -> Patience<'a> {
+        let deadline = clock.steady().saturating_add(timeout).min(end.unwrap_or(Duration::MAX));
+        Patience { clock, stop, timeout, deadline, stopping: end.is_some() }
+    }
+
+    /// When patience ends, by the steady clock, because of a stop.
+    pub fn end(&self) -> Option<Duration> {
+        self.stopping.then_some(self.deadline)
     }
 
     /// Something moved: the timeout starts anew, unless a stop was asked for.

@@ -6,6 +6,14 @@
 //! died is lost; to keep that small, a connection the peer closed is noticed before the next write,
 //! and one that acknowledges nothing for `timeout` is broken. After a failure, sending starts again
 //! with the first message that was not taken whole, so the peer may see a part of it twice.
+//!
+//! With `acknowledge` the program at the other end, an input `tcp` with the same option, says what it
+//! accepted, and a message counts as delivered only then ([`acknowledged`]). What is not acknowledged
+//! when a connection breaks is sent again, in order: nothing is lost, and what was under way may
+//! arrive twice.
+
+mod acknowledged;
+mod link;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,42 +23,70 @@ use options::{Opt, Options, Problem};
 use plugin::{BuildCx, Example, Kind, OutBatch, OutCx, Output, Stability};
 use rustix::event::PollFlags;
 
+use self::acknowledged::Acknowledged;
 use crate::connect::connect;
 use crate::patience::{GRACE, Patience};
 
 pub const KIND: Kind = Kind::output("tcp", Stability::Stable, build)
     .summary("Streams encoded messages to a TCP listener.")
     .doc(
-        "The hop to another router (with the default encoder `heka`), or to anything that takes lines. A message counts as \
-         delivered when the kernel has taken it: TCP has no acknowledgement of the program at the other end. Connects when there \
-         is something to write, and again after a failure.",
+        "The hop to another router (with the default encoder `heka`), or to anything that takes lines. Connects when there is \
+         something to write, and again after a failure.\n\n\
+         By default a message counts as delivered when the kernel has taken it: TCP has no acknowledgement of the program at the \
+         other end, and what is under way when that dies is lost. With `acknowledge = true` here and at the input `tcp` of the \
+         receiver, a message counts as delivered when every consumer there has accepted it. Whatever is not acknowledged when the \
+         connection breaks is sent again, in order: nothing is lost, some of it may arrive twice. `unconfirmed` and `queue` bound \
+         what may be outstanding.",
     )
     .options(&[
         Opt::address("address").required().sample("\"127.0.0.1:5565\"").doc("Listener to connect to."),
         Opt::duration("connect_timeout").default("5s").doc("How long one attempt to connect may take."),
-        Opt::duration("timeout")
-            .default("10s")
-            .doc("The connection is given up when the peer takes or acknowledges nothing for this long."),
+        Opt::duration("timeout").default("10s").doc(
+            "The connection is given up when the peer takes or acknowledges nothing for this long. With `acknowledge`: when it does \
+             not greet within this time; `ack_timeout` says the rest.",
+        ),
+        Opt::bool("acknowledge").default("false").doc(
+            "Messages count as delivered when the receiver has said that they are. It must be an input `tcp` with `acknowledge = true`.",
+        ),
+        Opt::duration("ack_timeout").default("60s").doc(
+            "With `acknowledge`: the connection is given up, and everything outstanding sent again, when nothing is acknowledged for \
+             this long. It should be longer than the consumers of the receiver may be stuck: what these have got already, they get again.",
+        ),
     ])
-    .examples(&[Example { title: "Relay everything to another router", toml: "match = 'TRUE'\naddress = \"10.0.0.7:5565\"" }]);
+    .examples(&[
+        Example { title: "Relay everything to another router", toml: "match = 'TRUE'\naddress = \"10.0.0.7:5565\"" },
+        Example {
+            title: "The same, and keep everything until it is accepted there",
+            toml: "match = 'TRUE'\naddress = \"10.0.0.7:5565\"\nacknowledge = true",
+        },
+    ]);
 
 /// Bytes of an answer nobody asked for that are read and dropped at a time.
 const UNASKED: usize = 4096;
 
-struct Tcp {
+/// Whom to send to, and how long to wait for it.
+struct Peer {
     address: String,
     connect_timeout: Duration,
     timeout: Duration,
+}
+
+struct Tcp {
+    peer: Peer,
     stream: Option<TcpStream>,
 }
 
 fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Output>, Problem> {
-    Ok(Box::new(Tcp {
-        address: o.str("address").to_string(),
-        connect_timeout: o.duration("connect_timeout"),
-        timeout: o.duration("timeout"),
-        stream: None,
-    }))
+    let peer =
+        Peer { address: o.str("address").to_string(), connect_timeout: o.duration("connect_timeout"), timeout: o.duration("timeout") };
+    if !o.bool("acknowledge") {
+        return Ok(Box::new(Tcp { peer, stream: None }));
+    }
+    let ack_timeout = o.duration("ack_timeout");
+    if ack_timeout.is_zero() {
+        return Err(o.problem("ack_timeout", "`ack_timeout` is zero", "expected how long to wait for an acknowledgement, such as \"60s\""));
+    }
+    Ok(Box::new(Acknowledged::new(peer, ack_timeout)))
 }
 
 impl Output for Tcp {
@@ -60,7 +96,7 @@ impl Output for Tcp {
             let done = batch.within(sent);
             self.stream = None;
             cx.done(0..done);
-            cx.retry(done..batch.len(), None, format!("{}: {e}", self.address));
+            cx.retry(done..batch.len(), None, format!("{}: {e}", self.peer.address));
         } else {
             cx.done(0..batch.len());
         }
@@ -93,14 +129,15 @@ impl Tcp {
     /// Sends as much as it can; how much is returned with the error that ended it.
     fn send(&mut self, bytes: &[u8], cx: &OutCx<'_>) -> (usize, io::Result<()>) {
         self.stream.take_if(|s| peer_left(s).is_err());
+        let Peer { address, connect_timeout, timeout } = &self.peer;
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            None => match connect(&self.address, self.timeout, &mut Patience::new(cx, self.connect_timeout)) {
+            None => match connect(address, *timeout, &mut Patience::new(cx, *connect_timeout)) {
                 Ok(stream) => self.stream.insert(stream),
                 Err(e) => return (0, Err(e)),
             },
         };
-        let mut patience = Patience::new(cx, self.timeout);
+        let mut patience = Patience::new(cx, *timeout);
         let mut sent = 0;
         while sent < bytes.len() {
             match stream.write(&bytes[sent..]) {

@@ -1,4 +1,5 @@
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use message::{Messages, StreamId};
@@ -43,6 +44,18 @@ pub struct StreamOptions {
     pub logger: String,
     /// Hostname of the stream's messages unless the decoder sets one; empty: this host.
     pub hostname: String,
+    /// The input will ask for [`Intake::accepted`], because the sender waits for an answer.
+    pub acknowledged: bool,
+}
+
+/// How far a stream was accepted by all who wanted it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Acceptance {
+    /// Everything before this position of the stream was accepted.
+    pub position: u64,
+    /// A consumer let go of something behind it without a verdict: the position will not move any more, and
+    /// the sender has to send again.
+    pub lost: bool,
 }
 
 /// A remembered position: everything before it was accepted by all who wanted it.
@@ -118,4 +131,12 @@ pub trait Intake {
 
     /// True when everything read so far was accepted by all consumers.
     fn settled(&mut self) -> bool;
+
+    /// How far a stream that was opened as `acknowledged` was accepted. What is still open counts as not accepted:
+    /// [`Intake::hand_on`] before, when the answer is urgent.
+    fn accepted(&mut self, stream: StreamId) -> Acceptance;
+
+    /// Becomes readable when streams may have been accepted further since [`Intake::accepted`] was asked last, for
+    /// `poll` beside sockets.
+    fn progress(&self) -> BorrowedFd<'_>;
 }

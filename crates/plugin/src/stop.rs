@@ -1,9 +1,11 @@
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::Event;
 
 /// Asks a thread to stop. It can be looked at, waited for, and polled beside sockets. Copies share it.
 #[derive(Clone, Debug)]
@@ -12,21 +14,20 @@ pub struct Stop(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     asked: AtomicBool,
-    event: OwnedFd,
+    event: Event,
 }
 
 impl Stop {
     /// # Panics
     /// When the process has no file descriptor left.
     pub fn new() -> Stop {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("a file descriptor for the stop event");
-        Stop(Arc::new(Inner { asked: AtomicBool::new(false), event }))
+        Stop(Arc::new(Inner { asked: AtomicBool::new(false), event: Event::new() }))
     }
 
     /// Asks; it cannot be taken back.
     pub fn ask(&self) {
         self.0.asked.store(true, Ordering::Release);
-        let _ = rustix::io::write(&self.0.event, &1u64.to_ne_bytes());
+        self.0.event.set();
     }
 
     pub fn asked(&self) -> bool {
@@ -36,7 +37,7 @@ impl Stop {
     /// Waits up to `timeout`; true when stop was asked for.
     pub fn wait(&self, timeout: Duration) -> bool {
         if !self.asked() {
-            let mut fds = [PollFd::new(&self.0.event, PollFlags::IN)];
+            let mut fds = [PollFd::from_borrowed_fd(self.0.event.fd(), PollFlags::IN)];
             let _ = poll(
                 &mut fds,
                 Some(&rustix::event::Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) }),
@@ -47,7 +48,7 @@ impl Stop {
 
     /// Becomes readable when stop is asked for, for `poll` beside other descriptors.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.0.event.as_fd()
+        self.0.event.fd()
     }
 }
 

@@ -4,12 +4,14 @@
 
 use std::time::{Duration, Instant};
 
-use message::{Batch, BatchBuilder};
+use message::{Batch, BatchBuilder, Datum, Text};
 use mlua::ffi;
 use sandbox::{Inject, Limits, Sandbox, SandboxConfig, Script};
 
 /// Short runs: some of many are not disturbed by what else the machine does.
 const CALLS: u32 = 10_000;
+/// Messages a filter is given at a time.
+const BATCH: u32 = 500;
 const RUNS: usize = 200;
 /// Idle sandboxes.
 const MANY: usize = 1000;
@@ -150,13 +152,20 @@ fn pcall() -> f64 {
     }
 }
 
-fn batch() -> Batch {
+fn batch(len: u32) -> Batch {
     let mut builder = BatchBuilder::default();
-    let mut m = builder.add();
-    m.set_type(b"nginx.access");
-    m.set_payload(b"GET / HTTP/1.1");
-    m.add_string(b"remote_addr", b"192.0.2.1");
-    m.add_integer(b"status", 200);
+    let names = [&b"remote_addr"[..], b"status"].map(|name| {
+        let name = builder.messages().store(name);
+        builder.messages().label(name, Text::NONE)
+    });
+    for _ in 0..len {
+        let mut m = builder.add();
+        m.set_type(b"nginx.access");
+        m.set_payload(b"GET / HTTP/1.1");
+        let address = m.messages().store(b"192.0.2.1");
+        m.add_labelled(names[0], Datum::String(address));
+        m.add_labelled(names[1], Datum::Integer(200));
+    }
     builder.finish()
 }
 
@@ -164,13 +173,13 @@ fn batch() -> Batch {
 fn call(body: &str) -> f64 {
     let script = format!("local r = read_message function process_message() {body} return 0 end");
     let mut sandbox = Sandbox::new(&Script::new("call.lua", script), &SandboxConfig::default()).expect("loads");
-    let (batch, mut builder) = (batch(), BatchBuilder::default());
+    let (batch, mut builder) = (batch(BATCH), BatchBuilder::default());
     let mut inject = Inject { builder: &mut builder, now_ns: 0 };
     let run = |_| {
         let _active = sandbox::active();
         let start = Instant::now();
-        for _ in 0..CALLS {
-            sandbox.process_message(batch.get(0), &mut inject).expect("runs");
+        for _ in 0..CALLS / BATCH {
+            sandbox.process_messages(&batch, &batch.all(), &mut inject, &mut |_| {}).expect("runs");
         }
         start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
     };
@@ -189,7 +198,7 @@ fn attack(name: &str) {
     let (_, source) = ATTACKS.iter().find(|(n, _)| *n == name).expect("an attack of this name");
     let limits = Limits { cpu: Duration::from_millis(100), ..Limits::default() };
     let script = Script::new("attack.lua", format!("function process_message() {source} return 0 end"));
-    let (batch, mut builder) = (batch(), BatchBuilder::default());
+    let (batch, mut builder) = (batch(1), BatchBuilder::default());
     let config = SandboxConfig { limits: limits.clone(), ..SandboxConfig::default() };
     let mut over: Vec<f64> = (0..9)
         .map(|_| {

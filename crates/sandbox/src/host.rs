@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use message::{MessageRef, Messages};
+use message::{MessageRef, Messages, Value};
 
 use crate::coverage::Recorder;
 use crate::failure::{Entry, FailureKind};
+use crate::labels::Labels;
 use crate::vm::Place;
 use crate::watchdog::{Worker, thread_cpu_ns};
 use crate::{Confirmed, Family, Gauge, InputSink, LogLine, SandboxConfig};
@@ -38,6 +39,8 @@ pub(crate) struct Host {
     pub worker: Arc<Worker>,
     pub entry: Cell<Entry>,
     pub current: Cell<Current>,
+    /// Of the batch of the messages to read.
+    pub labels: RefCell<Labels>,
     /// Where injected messages go; null when a call may not inject.
     pub target: Cell<*mut Messages>,
     pub now_ns: Cell<i64>,
@@ -92,6 +95,7 @@ impl Host {
             worker,
             entry: Cell::new(Entry::Load),
             current: Cell::new(Current::None),
+            labels: RefCell::default(),
             target: Cell::new(std::ptr::null_mut()),
             now_ns: Cell::new(config.now_ns),
             injected: Cell::new(0),
@@ -140,6 +144,16 @@ impl Host {
             // SAFETY: `Sandbox::process_message_mut` sets these from references it holds for the
             // length of the call and clears them after; no `&mut` is alive here.
             Current::Write { messages, raw, index } => Some(unsafe { (*messages).view(&*raw, index) }),
+        }
+    }
+
+    /// `Fields[name][field][array]` of the current message.
+    #[inline]
+    pub fn value(&self, name: &[u8], field: usize, array: usize) -> Option<Value<'_>> {
+        match self.current.get() {
+            // Nobody adds to its batch while it is read.
+            Current::Read(m) if field == 0 && array == 0 => self.labels.borrow_mut().first(m, name),
+            _ => self.message()?.value(name, field, array),
         }
     }
 

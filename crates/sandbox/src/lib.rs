@@ -58,6 +58,7 @@ mod grants;
 mod hash;
 mod host;
 mod input;
+mod labels;
 mod largest;
 mod library;
 mod limits;

@@ -1,14 +1,16 @@
+mod each;
 mod evaluate;
 mod timers;
 
 pub use evaluate::Evaluated;
 pub use timers::{Schedule, common_tick};
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CString, c_int};
 use std::rc::Rc;
 
-use message::{BatchBuilder, MessageRef, Messages};
+use message::{BatchBuilder, Messages};
 use mlua::ffi;
 
 use crate::coverage::Recorder;
@@ -56,9 +58,9 @@ pub struct Sandbox {
     timers: Vec<timers::Timer>,
     /// Hash of each global after loading.
     initial: HashMap<Vec<u8>, u64>,
-    calls: u64,
-    cpu: Gauge,
-    inject: Gauge,
+    calls: Cell<u64>,
+    cpu: Cell<Gauge>,
+    inject: Cell<Gauge>,
     snapshot: Gauge,
 }
 
@@ -88,23 +90,16 @@ impl Sandbox {
         state.lua.collect();
         let limits = &config.limits;
         Ok(Sandbox {
-            cpu: Gauge::capped(u64::try_from(limits.cpu.as_nanos()).unwrap_or(u64::MAX)),
-            inject: Gauge::capped(limits.process_inject as u64),
+            cpu: Cell::new(Gauge::capped(u64::try_from(limits.cpu.as_nanos()).unwrap_or(u64::MAX))),
+            inject: Cell::new(Gauge::capped(limits.process_inject as u64)),
             snapshot: Gauge::capped(limits.state as u64),
             state,
             process,
             timer: (timer != 0).then_some(timer),
             timers: Vec::new(),
             initial,
-            calls: 0,
+            calls: Cell::new(0),
         })
-    }
-
-    /// Gives the script a message to read.
-    pub fn process_message(&mut self, m: MessageRef<'_>, inject: &mut Inject<'_>) -> Result<Status, Failure> {
-        // SAFETY: only the lifetime changes; `call` forgets the message before it returns.
-        let m = unsafe { std::mem::transmute::<MessageRef<'_>, MessageRef<'static>>(m) };
-        self.process(Current::Read(m), inject.builder.messages(), inject.now_ns)
     }
 
     /// Gives the script the message at `index` to read and change; what it injects is added to the
@@ -115,7 +110,8 @@ impl Sandbox {
             return Err(Failure { kind: FailureKind::Error, message: format!("no message {index} of {}", messages.len()) });
         }
         let messages: *mut Messages = messages;
-        self.process(Current::Write { messages, raw, index }, messages, now_ns)
+        let max = self.state.host.config.limits.process_inject;
+        self.answer(Current::Write { messages, raw, index }, messages, now_ns, max, |_| 0).map(Answer::status)
     }
 
     /// Whether the script has a `timer_event` function.
@@ -154,9 +150,9 @@ impl Sandbox {
         let memory = &self.state.memory;
         Usage {
             memory: Gauge { current: memory.current() as u64, max: memory.max() as u64, cap: memory.cap() as u64 },
-            cpu: self.cpu,
+            cpu: self.cpu.get(),
             output: self.state.host.output.get(),
-            inject: self.inject,
+            inject: self.inject.get(),
             state: self.snapshot,
         }
     }
@@ -192,11 +188,6 @@ impl Sandbox {
         let done = work(self);
         self.state.memory.set_cap(cap);
         done
-    }
-
-    fn process(&mut self, current: Current, target: *mut Messages, now_ns: i64) -> Result<Status, Failure> {
-        let max = self.state.host.config.limits.process_inject;
-        self.answer(current, target, now_ns, max, |_| 0).map(Answer::status)
     }
 
     /// Calls `process_message` with what it injects going to the host's own messages, without a limit on their number.
@@ -242,10 +233,16 @@ impl Sandbox {
         max_inject: usize,
         call: impl FnOnce(&mut Self) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let host = self.state.host.clone();
-        // SAFETY: the caller holds the messages mutably for the length of this function.
-        let before = unsafe { (*target).len() };
-        let payload = host.output.get().current as usize;
+        self.state.host.labels.borrow_mut().forget();
+        let start = self.begin(current, target, now_ns, max_inject);
+        let outcome = call(self);
+        self.end(&start);
+        outcome.inspect_err(|failure| self.undo(&start, failure))
+    }
+
+    /// Sets a call's context up. The caller holds the messages at `target` mutably until the call is over.
+    fn begin(&self, current: Current, target: *mut Messages, now_ns: i64, max_inject: usize) -> Start {
+        let host = &*self.state.host;
         host.current.set(current);
         host.target.set(target);
         host.now_ns.set(now_ns);
@@ -253,28 +250,56 @@ impl Sandbox {
         host.stored.set(0);
         host.max_inject.set(max_inject);
         host.next_field.set(0);
-        let sampled = self.calls.is_multiple_of(SAMPLE).then(thread_cpu_ns);
-        self.calls += 1;
-        let outcome = call(self);
-        if let Some(start) = sampled {
-            self.cpu.set(thread_cpu_ns() - start);
+        let nth = self.calls.replace(self.calls.get() + 1);
+        Start {
+            target,
+            // SAFETY: the caller holds the messages.
+            messages: unsafe { (*target).len() },
+            payload: host.output.get().current as usize,
+            sampled: nth.is_multiple_of(SAMPLE).then(thread_cpu_ns),
+        }
+    }
+
+    /// Clears a call's context away.
+    fn end(&self, start: &Start) {
+        let host = &*self.state.host;
+        if let Some(began) = start.sampled {
+            note(&self.cpu, thread_cpu_ns() - began);
         }
         host.current.set(Current::None);
         host.target.set(std::ptr::null_mut());
-        if max_inject != usize::MAX {
-            self.inject.cap = max_inject as u64;
+        let mut inject = self.inject.get();
+        if host.max_inject.get() != usize::MAX {
+            inject.cap = host.max_inject.get() as u64;
         }
-        self.inject.set(host.injected.get() as u64);
-        if let Err(failure) = &outcome {
-            // SAFETY: as above.
-            unsafe { (*target).truncate(before) };
-            host.payload.borrow_mut().truncate(payload);
-            if failure.kind == FailureKind::Cpu {
-                self.cpu.set(host.worker.used());
-            }
-        }
-        outcome
+        inject.set(host.injected.get() as u64);
+        self.inject.set(inject);
     }
+
+    /// Takes back what a failed call injected.
+    fn undo(&self, start: &Start, failure: &Failure) {
+        let host = &*self.state.host;
+        // SAFETY: who began the call still holds the messages.
+        unsafe { (*start.target).truncate(start.messages) };
+        host.payload.borrow_mut().truncate(start.payload);
+        if failure.kind == FailureKind::Cpu {
+            note(&self.cpu, host.worker.used());
+        }
+    }
+}
+
+/// What there was when a call began, and the CPU time of its thread if the call is measured.
+struct Start {
+    target: *mut Messages,
+    messages: usize,
+    payload: usize,
+    sampled: Option<u64>,
+}
+
+fn note(gauge: &Cell<Gauge>, value: u64) {
+    let mut noted = gauge.get();
+    noted.set(value);
+    gauge.set(noted);
 }
 
 /// What `process_message` returned: 0 or a negative number, and perhaps a text.
@@ -288,11 +313,11 @@ impl Answer {
     fn read(lua: Lua) -> Result<Answer, Failure> {
         let bad = |message: &str| Err(Failure { kind: FailureKind::BadReturn, message: message.into() });
         let Some(code) = lua.integer(2) else { return bad("process_message() must return a numeric status code") };
-        let text = lua.type_(3);
-        if text != ffi::LUA_TNIL && text != ffi::LUA_TSTRING {
-            return bad("process_message() must return a nil or string error message");
-        }
-        let text = lua.bytes(3).map(|t| String::from_utf8_lossy(t).into_owned());
+        let text = match lua.type_(3) {
+            ffi::LUA_TNIL => None,
+            ffi::LUA_TSTRING => lua.bytes(3).map(|t| String::from_utf8_lossy(t).into_owned()),
+            _ => return bad("process_message() must return a nil or string error message"),
+        };
         if code > 0 {
             let message = text.unwrap_or_else(|| format!("process_message() returned {code}"));
             return Err(Failure { kind: FailureKind::Fatal, message });

@@ -58,6 +58,21 @@ impl State {
         self.limited(entry, |lua| unsafe { ffi::lua_pcall(lua.raw(), args, results, HANDLER) })
     }
 
+    /// Runs `body`, which makes several calls, each under limits of its own: it asks for those of every call but the first
+    /// with [`State::renew`]. Nothing is left on the stack.
+    pub fn run_several<T>(&self, entry: Entry, data: &mut T, body: fn(Lua, &mut T)) -> Result<(), Failure> {
+        self.limited(entry, |lua| lua.call_body(HANDLER, data, body))
+    }
+
+    /// Between two calls of [`State::run_several`]: the limits begin anew, with the entry's [`State::budget`].
+    pub fn renew(&self, entry: Entry, budget: u64) {
+        if self.host.worker.end() {
+            // Armed too late for the call that is over, which is not the next one's fault.
+            self.disarm();
+        }
+        self.begin(entry, budget);
+    }
+
     /// Compiles a text that was checked and leaves the function on the stack. Errors name this file.
     pub fn compile(&self, file: &str, source: &[u8]) -> Result<(), Failure> {
         let name = CString::new(format!("@{file}")).unwrap_or_default();
@@ -66,27 +81,21 @@ impl State {
 
     /// Does something that gives a status, with the error on the stack if it is one, under all limits.
     fn limited(&self, entry: Entry, work: impl FnOnce(Lua) -> c_int) -> Result<(), Failure> {
-        let (host, raw) = (&*self.host, self.lua.raw());
+        let host = &*self.host;
         if host.broken.get() {
             return Err(Failure { kind: FailureKind::Error, message: BROKEN.into() });
         }
-        host.entry.set(entry);
-        host.stopped.set(None);
-        host.refused.set(None);
-        self.memory.forget();
-        let counted = self.arm();
         let worker = &*host.worker;
         let alone = !worker.is_active();
         if alone {
             worker.enter();
         }
         let call = Call { worker, broken: &host.broken, alone };
-        worker.begin(raw, self.budget(entry));
+        let counted = self.begin(entry, self.budget(entry));
         let status = work(self.lua);
         let tripped = call.end();
         if tripped || counted {
-            // SAFETY: live state.
-            unsafe { ffi::lua_sethook(raw, None, 0, 0) };
+            self.disarm();
         }
         if status == ffi::LUA_OK && host.stopped.get().is_none() {
             return Ok(());
@@ -103,6 +112,23 @@ impl State {
             self.lua.collect();
         }
         Err(failure)
+    }
+
+    /// From here on a call's limits count. Returns whether a hook was armed.
+    fn begin(&self, entry: Entry, budget: u64) -> bool {
+        let host = &*self.host;
+        host.entry.set(entry);
+        host.stopped.set(None);
+        host.refused.set(None);
+        self.memory.forget();
+        let counted = self.arm();
+        host.worker.begin(self.lua.raw(), budget);
+        counted
+    }
+
+    fn disarm(&self) {
+        // SAFETY: live state.
+        unsafe { ffi::lua_sethook(self.lua.raw(), None, 0, 0) };
     }
 
     /// Nanoseconds of CPU that a call may take.

@@ -329,17 +329,6 @@ impl Lua {
     /// Runs `body` so that an error it raises ends here. `data` outlives the error; `body` itself
     /// keeps to the rule. A panic goes on to the caller, and nothing is run in this state any more.
     pub fn protected<T>(self, data: &mut T, body: fn(Lua, &mut T)) -> Result<(), Raised> {
-        struct Task<'a, T>(&'a mut T, fn(Lua, &mut T));
-        unsafe extern "C-unwind" fn run<T>(state: *mut lua_State) -> c_int {
-            // SAFETY: called by the `lua_pcall` below with the task as only argument, while the
-            // task is alive and nobody else looks at it.
-            unsafe {
-                let task = &mut *ffi::lua_touserdata(state, 1).cast::<Task<'_, T>>();
-                ffi::lua_settop(state, 0);
-                (task.1)(Lua(state), task.0);
-            }
-            0
-        }
         /// Dropped only when a panic passes through.
         struct Panicked<'a>(&'a Cell<bool>);
         impl Drop for Panicked<'_> {
@@ -351,14 +340,31 @@ impl Lua {
         if broken.get() {
             return Err(Raised { out_of_memory: false, message: BROKEN.into() });
         }
-        let mut task = Task(data, body);
         let panicked = Panicked(broken);
+        let status = self.call_body(0, data, body);
+        mem::forget(panicked);
+        if status == ffi::LUA_OK { Ok(()) } else { Err(self.take_error(status)) }
+    }
+
+    /// Runs `body` in a call of its own, on an empty stack. Returns Lua's status, with the error on the stack if it is one,
+    /// after the message handler at that index (0: none) has seen it. `data` outlives the error; `body` keeps to the rule.
+    pub fn call_body<T>(self, handler: c_int, data: &mut T, body: fn(Lua, &mut T)) -> c_int {
+        struct Task<'a, T>(&'a mut T, fn(Lua, &mut T));
+        unsafe extern "C-unwind" fn run<T>(state: *mut lua_State) -> c_int {
+            // SAFETY: called by the `lua_pcall` below with the task as only argument, while the
+            // task is alive and nobody else looks at it.
+            unsafe {
+                let task = &mut *ffi::lua_touserdata(state, 1).cast::<Task<'_, T>>();
+                ffi::lua_settop(state, 0);
+                (task.1)(Lua(state), task.0);
+            }
+            0
+        }
+        let mut task = Task(data, body);
         self.push_function(run::<T>);
         self.push_light((&raw mut task).cast::<c_void>());
         // SAFETY: live state; function and argument were pushed.
-        let status = unsafe { ffi::lua_pcall(self.0, 1, 0, 0) };
-        mem::forget(panicked);
-        if status == ffi::LUA_OK { Ok(()) } else { Err(self.take_error(status)) }
+        unsafe { ffi::lua_pcall(self.0, 1, 0, handler) }
     }
 
     /// Pops an error value.

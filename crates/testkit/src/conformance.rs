@@ -137,6 +137,7 @@ impl Contract {
         for (key, node) in &mut tree.entries {
             match (key.name.as_str(), &mut node.raw) {
                 ("listen" | "address", Raw::String(text)) => *text = address.to_string(),
+                ("url", Raw::String(text)) => *text = format!("http://{address}/"),
                 ("script", Raw::String(text)) => self.write(&below(text), SCRIPT),
                 ("dir", Raw::String(text)) => *text = below(text).display().to_string(),
                 ("paths", Raw::String(text)) => *text = below(text).display().to_string(),

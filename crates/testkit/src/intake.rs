@@ -13,12 +13,13 @@
 //! ```
 
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use message::{Batch, BatchBuilder, Messages, StreamId};
-use plugin::{Checkpoint, Clock, Fatal, Input, InputCx, Intake, Meter, Stop, StreamOptions};
+use plugin::{Acceptance, Checkpoint, Clock, Event, Fatal, Input, InputCx, Intake, Meter, Stop, StreamOptions};
 
 use crate::plugins::build_cx;
 
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct RecordingIntake {
     shared: Arc<(Mutex<Seen>, Condvar)>,
+    /// Set when more is accepted.
+    progress: Arc<Event>,
     /// Most bytes one read takes.
     block: usize,
 }
@@ -48,6 +51,10 @@ pub struct Seen {
     pub polls: usize,
     /// Every byte read, of all streams, in the order it was read.
     order: Vec<u8>,
+    /// Nothing more is accepted.
+    withheld: bool,
+    /// What is not accepted yet is lost.
+    lost: bool,
 }
 
 /// One stream as the input used it.
@@ -62,6 +69,8 @@ pub struct SeenStream {
     pub position: u64,
     /// Position up to which lines are complete: where a restart would go on.
     pub complete: u64,
+    /// Position up to which lines were accepted.
+    pub accepted: u64,
     /// Lengths of `bytes` at which the stream was said to be at its end.
     pub ends: Vec<usize>,
     /// What the input noted last.
@@ -102,6 +111,12 @@ impl Seen {
     /// The lines that would not be read again after a restart, in the order their streams were opened.
     pub fn complete_lines(&self) -> Vec<String> {
         self.streams.iter().flat_map(SeenStream::complete_lines).collect()
+    }
+
+    fn accept(&mut self) {
+        if !self.withheld && !self.lost {
+            self.streams.iter_mut().for_each(|s| s.accepted = s.complete);
+        }
     }
 
     fn stream(&mut self, stream: StreamId) -> &mut SeenStream {
@@ -152,13 +167,23 @@ impl RecordingIntake {
     /// `checkpoints`: what earlier runs remembered.
     pub fn new(checkpoints: Vec<Checkpoint>) -> RecordingIntake {
         let seen = Seen { checkpoints, ..Seen::default() };
-        RecordingIntake { shared: Arc::new((Mutex::new(seen), Condvar::new())), block: 64 << 10 }
+        RecordingIntake { shared: Arc::new((Mutex::new(seen), Condvar::new())), progress: Arc::default(), block: 64 << 10 }
     }
 
     /// Reads at most `block` bytes at a time.
     pub fn with_block(mut self, block: usize) -> RecordingIntake {
         self.block = block;
         self
+    }
+
+    /// From now on nothing more is accepted, or everything is again.
+    pub fn withhold(&self, withhold: bool) {
+        self.change(|seen| seen.withheld = withhold);
+    }
+
+    /// What is not accepted by now will not be: a consumer let go of it.
+    pub fn lose(&self) {
+        self.change(|seen| seen.lost = true);
     }
 
     /// What was done so far. The input waits while this is held.
@@ -172,7 +197,13 @@ impl RecordingIntake {
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Seen) -> R) -> R {
-        let result = change(&mut self.seen());
+        let result = {
+            let mut seen = self.seen();
+            let result = change(&mut seen);
+            seen.accept();
+            result
+        };
+        self.progress.set();
         self.shared.1.notify_all();
         result
     }
@@ -273,7 +304,20 @@ impl Intake for RecordingIntake {
     }
 
     fn settled(&mut self) -> bool {
-        true
+        self.seen().streams.iter().all(|s| s.closed || s.accepted == s.complete)
+    }
+
+    fn accepted(&mut self, stream: StreamId) -> Acceptance {
+        self.progress.clear();
+        let mut seen = self.seen();
+        let lost = seen.lost;
+        let stream = seen.stream(stream);
+        assert!(stream.options.acknowledged, "a stream that was not opened as acknowledged: {:?}", stream.options);
+        Acceptance { position: stream.accepted, lost }
+    }
+
+    fn progress(&self) -> BorrowedFd<'_> {
+        self.progress.fd()
     }
 }
 

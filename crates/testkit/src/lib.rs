@@ -2,6 +2,7 @@
 //! plugins from a few lines of TOML, the contract itself as tests that run over any list of
 //! plugins ([`conformance`]), and the bodies of the fuzz targets ([`fuzz`]). A dev-dependency only.
 
+pub mod answering;
 pub mod conformance;
 pub mod deliver;
 pub mod fuzz;

@@ -4,6 +4,7 @@
 //! * [`bench`]: the workloads of the speed table, beside their floor and whichever peers are there.
 //! * [`prove`]: the promises (nothing lost, nothing doubled, nobody hurt) under load. Each prover is
 //!   a function with parameters, so that the tests do a short round of what the command does at length.
+//! * [`torture`]: the same under `kill -9`, full disks, damaged files and bad networks.
 //!
 //! Everything here runs `nilo` as a user would: a configuration in a directory, files, sockets,
 //! signals. Nothing of the program is linked.
@@ -13,5 +14,6 @@ pub mod daemon;
 pub mod moment;
 pub mod process;
 pub mod prove;
+pub mod torture;
 pub mod validate;
 pub mod workspace;

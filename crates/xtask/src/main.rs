@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::bench::{self, Settings, floor, tcp};
 use xtask::prove::{Report, config, contain, reload, rotate};
+use xtask::torture::command::Torture;
 use xtask::{validate, workspace};
 
 #[derive(Parser)]
@@ -27,6 +28,9 @@ enum Command {
     /// Keeps a promise under load, and counts.
     #[command(subcommand)]
     Prove(Prove),
+    /// Kills, starves, damages and cuts off the program under load: nothing acknowledged may be lost.
+    #[command(subcommand)]
+    Torture(Torture),
     /// What the machine itself takes; used by `bench`.
     #[command(subcommand, hide = true)]
     Floor(Floor),
@@ -132,6 +136,10 @@ fn main() -> Result<ExitCode> {
         }
         Command::Bench(args) => measure(args),
         Command::Prove(what) => prove(what),
+        Command::Torture(what) => {
+            let nilo = program(what.nilo())?;
+            Ok(if what.run(nilo)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Command::Floor(floor) => run_floor(floor).map(|()| ExitCode::SUCCESS),
     }
 }

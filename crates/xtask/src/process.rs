@@ -45,6 +45,11 @@ impl Process {
         Ok(Process { child, name, started: Instant::now(), rss_kib: 0 })
     }
 
+    /// The number by which the system knows it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// User and system time so far.
     pub fn cpu(&self) -> Duration {
         let ticks = self.stat().map_or(0, |(_, ticks)| ticks);

@@ -7,7 +7,7 @@ mod audit;
 pub mod config;
 pub mod contain;
 mod feed;
-mod follow;
+pub(crate) mod follow;
 mod latency;
 pub mod reload;
 pub mod rotate;

@@ -24,6 +24,7 @@ impl EngineIntake {
         let Some(stream) = self.streams.get_mut(id) else { return };
         self.builder.cover(Span { stream: id, from: stream.position, to: stream.position + 1 });
         stream.position += 1;
+        stream.pass_cut();
         if let Some(note) = note {
             self.notes.insert(id, note.to_string());
         }

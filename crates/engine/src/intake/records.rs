@@ -1,4 +1,5 @@
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
 use message::{BatchBuilder, Span, StreamId, Text};
@@ -8,6 +9,7 @@ use super::EngineIntake;
 use super::stream::Stream;
 use crate::queue::Sender;
 use crate::reject::{self, Original};
+use crate::route::Parcel;
 
 /// Most bytes asked for in one read, and the size at which a batch is handed on: small enough that
 /// a block is still in cache when it is matched.
@@ -21,8 +23,10 @@ impl EngineIntake {
     /// Reads once, behind what is left of the stream, and takes the records that are complete.
     pub(super) fn read_block(&mut self, id: StreamId, from: &mut dyn Read) -> io::Result<usize> {
         self.renew();
+        let apart = self.keep_apart(id);
+        let cut = self.streams.get(id).and_then(Stream::before_cut).unwrap_or(usize::MAX);
         let start = self.load_carry(id);
-        let ask = self.streams.get(id).map_or(FIRST_READ, |s| s.ask);
+        let ask = self.streams.get(id).map_or(FIRST_READ, |s| s.ask).min(cut);
         let raw = self.builder.raw();
         let result = from.read(raw.spare(ask));
         let n = *result.as_ref().unwrap_or(&0);
@@ -32,12 +36,26 @@ impl EngineIntake {
         }
         self.bytes += n as u64;
         if n > 0 {
-            self.take_records(id, start, false);
+            // At a cut a record ended when it was read the first time.
+            self.take_records(id, start, n == cut);
         } else if let Some(stream) = self.streams.get_mut(id) {
             stream.carry.extend_from_slice(&self.builder.raw()[start..]);
             self.builder.raw().truncate(start);
         }
+        if apart {
+            self.streams.get_mut(id).into_iter().for_each(Stream::pass_cut);
+            self.close_batch();
+        }
         result
+    }
+
+    /// What some consumer may have already is not mixed with what none has: it goes in batches of its own.
+    pub(super) fn keep_apart(&mut self, id: StreamId) -> bool {
+        let apart = self.streams.get(id).is_some_and(|s| !s.cuts.is_empty());
+        if apart {
+            self.close_batch();
+        }
+        apart
     }
 
     pub(super) fn push_block(&mut self, id: StreamId, bytes: &[u8]) {
@@ -54,6 +72,8 @@ impl EngineIntake {
         if start < self.builder.raw().len() {
             self.take_records(id, start, true);
         }
+        // A record that was too long has ended with it.
+        self.streams.get_mut(id).into_iter().for_each(|stream| stream.skipping = false);
     }
 
     /// Puts what is left of a stream back into the block; returns where it begins.
@@ -312,14 +332,16 @@ impl EngineIntake {
         if self.builder.is_empty() && self.builder.spans().is_empty() && self.rejects.is_empty() {
             return;
         }
-        let ticket = self.tracker.ticket(self.builder.spans(), &mut self.notes, self.builder.bytes());
+        let (ticket, origin) = self.tracker.ticket(self.builder.spans(), &mut self.notes);
         let sender = Sender::Input { can_wait: self.can_wait, stop: &self.stop };
         if !self.rejects.is_empty() {
-            self.port.send_rejects(self.rejects.finish_with(ticket.clone()), sender);
+            let batch = Arc::new(self.rejects.finish());
+            self.port.send_rejects(Parcel { batch, ticket: ticket.clone(), origin: None }, sender);
         }
-        let batch = self.builder.finish_with(ticket);
+        let loan = self.tracker.lend(self.builder.bytes());
+        let batch = Arc::new(self.builder.finish_with(loan));
         self.standing.meter.add(Counter::Delivered, batch.len() as u64);
-        self.port.send(batch, sender);
+        self.port.send(Parcel { batch, ticket, origin }, sender);
         if self.can_wait {
             self.tracker.wait_below(self.window, &self.stop);
         }

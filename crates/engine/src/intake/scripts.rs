@@ -87,6 +87,8 @@ impl EngineIntake {
 
     /// Takes changed scripts into service when a reload asked for it.
     pub(super) fn renew(&mut self) {
+        // Everything an input does passes here.
+        self.standing.shared.beat();
         let wanted = self.scripts.renew.load(Ordering::Acquire);
         if wanted != self.scripts.renewed {
             self.scripts.renewed = wanted;

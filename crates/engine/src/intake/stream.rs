@@ -23,6 +23,8 @@ pub(super) struct Stream {
     pub ask: usize,
     pub logger: String,
     pub hostname: String,
+    /// Positions ahead where what some consumer has already ends, in order.
+    pub cuts: Vec<u64>,
 }
 
 impl Stream {
@@ -33,6 +35,20 @@ impl Stream {
         self.carry.clear();
         self.position = position;
         self.skipping = false;
+        self.cuts.clear();
+    }
+
+    /// Bytes up to the next cut.
+    pub fn before_cut(&self) -> Option<usize> {
+        let read = self.position + self.carry.len() as u64;
+        self.cuts.first().map(|cut| cut.saturating_sub(read) as usize)
+    }
+
+    /// A cut it has come to is behind it then.
+    pub fn pass_cut(&mut self) {
+        if self.before_cut() == Some(0) {
+            self.cuts.remove(0);
+        }
     }
 
     /// When the splitter takes what there is for a record; `None`: it waits for more.

@@ -197,6 +197,21 @@ impl Drop for Fragile {
 
 const FRAGILE: Kind = Kind::filter("fragile", Stability::Stable, |_, _| Ok(Box::new(Fragile(false))));
 
+/// Passes payloads on, but does not come back while its board is stuck.
+struct Held(Arc<Board>);
+
+impl Filter for Held {
+    fn messages(&mut self, batch: &Arc<Batch>, s: &Selection, out: &mut BatchBuilder, _: &FilterCx<'_>) -> Result<(), FilterFailure> {
+        while self.0.stuck.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        batch.selected(s).for_each(|m| out.add().set_payload(m.payload()));
+        Ok(())
+    }
+}
+
+const HELD: Kind = Kind::filter("held", Stability::Stable, |o, _| Ok(Box::new(Held(board(o.str("board")))))).options(BOARD);
+
 /// Of each consumer what it received must be accounted for.
 pub fn assert_conservation(status: &Status) {
     for p in status.plugins.iter().filter(|p| !p.id.starts_with("input.")) {
@@ -207,7 +222,7 @@ pub fn assert_conservation(status: &Status) {
 }
 
 pub fn registry() -> Registry {
-    let kinds = [&READER, &DATAGRAMS, &WRITER, &PICKY_DECODER, &PICKY_ENCODER, &FRAGILE]
+    let kinds = [&READER, &DATAGRAMS, &WRITER, &PICKY_DECODER, &PICKY_ENCODER, &FRAGILE, &HELD]
         .into_iter()
         .chain(codecs::kinds())
         .chain(filters::KINDS.iter().copied());

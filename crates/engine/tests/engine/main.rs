@@ -2,6 +2,8 @@
 
 mod board;
 mod delivery;
+mod durability;
+mod health;
 mod reloading;
 mod scripts;
 mod stress;

@@ -101,24 +101,15 @@ impl Filter for LuaFilter {
         let _awake = sandbox::active();
         let mut inject = Inject { builder: out, now_ns: cx.clock.now() };
         let mut refused = 0;
-        for (nth, m) in batch.selected(selection).enumerate() {
-            match self.loaded.sandbox.process_message(m, &mut inject) {
-                Ok(Status::Ok) => {}
-                Ok(Status::Skipped(why) | Status::Failed(why)) => {
-                    refused += 1;
-                    if let Some(why) = why {
-                        log::debug!(target: &self.name, "process_message failed: {why}");
-                    }
-                }
-                Err(why) => {
-                    cx.meter.add_extra("process_message_failures", refused);
-                    return Err(self.failure(nth, &why));
-                }
+        let outcome = self.loaded.sandbox.process_messages(batch, selection, &mut inject, &mut |status| {
+            refused += 1;
+            if let Status::Skipped(Some(why)) | Status::Failed(Some(why)) = status {
+                log::debug!(target: &self.name, "process_message failed: {why}");
             }
-        }
+        });
         cx.meter.add_extra("process_message_failures", refused);
         self.loaded.log_prints(&self.name);
-        Ok(())
+        outcome.map_err(|(at, why)| FilterFailure { at, why: why.to_string() })
     }
 
     fn every(&self) -> Option<Duration> {

@@ -226,7 +226,7 @@ impl Follower<'_, '_> {
             identity: head.identity(&origin),
             position,
             logger: path.display().to_string(),
-            hostname: String::new(),
+            ..StreamOptions::default()
         };
         let stream = self.cx.intake.open(options);
         self.serial += 1;

@@ -6,6 +6,8 @@ mod list;
 mod lua;
 mod lua_everywhere;
 mod nilo;
+mod relay;
 mod run;
 mod sandboxes;
+mod service;
 mod tail;

@@ -82,23 +82,30 @@ impl Dir {
     }
 
     pub fn nilo_with_input<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, input: &[u8]) -> Outcome {
-        let mut running = start(self.0.path(), args, Stdio::piped());
+        let mut running = start(self.0.path(), args, &[], Stdio::piped());
         running.child.stdin.take().unwrap().write_all(input).unwrap();
         running.end()
     }
 
     pub fn spawn<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Running {
-        start(self.0.path(), args, Stdio::null())
+        self.spawn_with(args, &[])
+    }
+
+    /// With these in its environment.
+    pub fn spawn_with<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, env: &[(&str, &str)]) -> Running {
+        start(self.0.path(), args, env, Stdio::null())
     }
 }
 
 /// Runs in a directory that is there already.
 pub fn nilo_in<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S>) -> Outcome {
-    start(dir, args, Stdio::null()).end()
+    start(dir, args, &[], Stdio::null()).end()
 }
 
-fn start<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S>, stdin: Stdio) -> Running {
+fn start<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S>, env: &[(&str, &str)], stdin: Stdio) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nilo"));
+    // Whoever runs the tests may be a service itself.
+    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").envs(env.iter().copied());
     command.args(args).current_dir(dir).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let (stdout, stderr) = (Gathered::of(child.stdout.take().unwrap()), Gathered::of(child.stderr.take().unwrap()));

@@ -62,8 +62,8 @@ fn check_header(lua: Lua, name: &[u8]) {
 
 /// `msg.Fields[name]`: the first value of the first field.
 fn field(lua: Lua) -> c_int {
-    let (Some(name), Some(m)) = (lua.bytes(2), lua.host().message()) else { return 0 };
-    push(lua, Found::field(m, name, 0, 0))
+    let (Some(name), Some(_)) = (lua.bytes(2), lua.host().message()) else { return 0 };
+    push(lua, Found::at_hand(lua, name, 0, 0))
 }
 
 /// `msg.values(name)`: a list of all values of all fields of this name.

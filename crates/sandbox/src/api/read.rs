@@ -25,7 +25,7 @@ pub(crate) fn heka(lua: Lua) -> c_int {
     }
     let Some(m) = lua.host().message() else { return 0 };
     match field_name(name) {
-        Some(name) => push(lua, Found::field(m, name, field, array)),
+        Some(name) => push(lua, Found::at_hand(lua, name, field, array)),
         None => push(lua, Found::header(m, name, Api::Heka)),
     }
 }
@@ -46,7 +46,7 @@ pub(crate) fn hindsight(lua: Lua) -> c_int {
     }
     let Some(m) = lua.host().message() else { return 0 };
     match field_name(name) {
-        Some(name) => push(lua, Found::field(m, name, field, array)),
+        Some(name) => push(lua, Found::at_hand(lua, name, field, array)),
         None => push(lua, Found::header(m, name, Api::Hindsight)),
     }
 }
@@ -86,6 +86,12 @@ impl<'a> Found<'a> {
     #[inline]
     pub fn field(m: MessageRef<'a>, name: &[u8], field: usize, array: usize) -> Found<'a> {
         m.value(name, field, array).map_or(Found::Nothing, Found::from)
+    }
+
+    /// As [`Found::field`], of the message at hand.
+    #[inline]
+    pub fn at_hand(lua: Lua, name: &[u8], field: usize, array: usize) -> Found<'a> {
+        lua.host().value(name, field, array).map_or(Found::Nothing, Found::from)
     }
 
     #[inline]

@@ -65,7 +65,7 @@ fn reference(lua: Lua, index: c_int) -> Option<Reference> {
 fn push_value(lua: Lua, r: &Reference) {
     let name = &r.name[..r.len];
     let found = lua.host().message().map_or(Found::Nothing, |m| match field_name(name) {
-        Some(name) => Found::field(m, name, r.field, r.array),
+        Some(name) => Found::at_hand(lua, name, r.field, r.array),
         None => Found::header(m, name, Api::Hindsight),
     });
     match found {

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod api;
+mod batches;
 mod codec;
 mod containment;
 mod dialect;

@@ -11,6 +11,7 @@ use options::{Raw, Type};
 use plugin::{Kind, Verdict};
 
 use super::{Built, Contract, build};
+use crate::answering::Answering;
 use crate::deliver::{Delivery, payloads};
 use crate::garbage;
 
@@ -20,7 +21,11 @@ fn is_ours(kind: &Kind) -> bool {
 }
 
 fn connects(kind: &Kind) -> bool {
-    kind.options.iter().any(|o| o.type_ == Type::Address)
+    kind.options.iter().any(|o| o.type_ == Type::Address) || speaks_http(kind)
+}
+
+fn speaks_http(kind: &Kind) -> bool {
+    kind.options.iter().any(|o| o.name == "url")
 }
 
 fn delivery(contract: &Contract, kind: &Kind, toml: &str, address: &str) -> Delivery {
@@ -55,7 +60,8 @@ pub fn give_a_verdict_on_every_message(contract: &Contract, kind: &'static Kind)
         return;
     }
     for toml in contract.configurations(kind) {
-        let (_tcp, _udp, address) = peer();
+        let (tcp, _udp, address) = peer();
+        let _answering = speaks_http(kind).then(|| Answering::new(tcp.try_clone().expect("the listener")));
         let mut delivery = delivery(contract, kind, &toml, &address);
         assert_eq!(delivery.write(&payloads([""; 0])), []);
         let batches: [Batch; 2] = [garbage::samples(), payloads((0..2000).map(|i| format!("message {i}")))];
