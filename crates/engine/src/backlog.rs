@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 /// What waits for a consumer in the journal, behind what it has in memory.
 #[derive(Default, Debug)]
 pub(crate) struct Backlog {
@@ -9,6 +11,8 @@ pub(crate) struct Backlog {
     messages: usize,
     /// Records below are of an earlier process; how many messages they hold is not known.
     inherited: u64,
+    /// Records of its own among these that it has in memory, or had: in order.
+    had: VecDeque<u64>,
     /// Where reading is; away while somebody reads.
     pub reading: Reading,
 }
@@ -60,6 +64,21 @@ impl Backlog {
         self.messages += messages;
     }
 
+    /// What it has in memory is written as this record: should that stand behind what waits, it is not to be read back.
+    pub fn has(&mut self, record: u64) {
+        if !self.is_empty() {
+            self.had.push_back(record);
+        }
+    }
+
+    /// Whether it had a record that was read, asked in order.
+    pub fn had(&mut self, record: u64) -> bool {
+        while self.had.front().is_some_and(|had| *had < record) {
+            self.had.pop_front();
+        }
+        self.had.front() == Some(&record)
+    }
+
     /// So many messages were read.
     pub fn loaded(&mut self, messages: usize, inherited: bool) {
         if !inherited {
@@ -73,6 +92,7 @@ impl Backlog {
         self.is_empty().then(|| {
             // What is written next may be far behind: it is looked up anew.
             self.reading = Reading::default();
+            self.had.clear();
             std::mem::take(&mut self.messages)
         })
     }

@@ -1,10 +1,11 @@
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender as Channel, bounded};
-use journal::{AppendError, Cursors, Journal};
+use journal::{AppendError, Cursors, Journal, Lost};
 use message::frozen::Freezer;
 use message::{Batch, Pool, Selection, Ticket};
 use plugin::Clock;
@@ -15,6 +16,7 @@ use crate::journalled;
 use crate::origin::{Had, Origin};
 use crate::progress::Place;
 use crate::queue::{Queue, Sender, Work};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The journal of an instance: one log for all consumers, each with a cursor. It holds what did not fit in their
 /// queues, and what is to outlive the process.
@@ -23,6 +25,7 @@ pub(crate) struct Durable {
     cursors: Mutex<Cursors>,
     /// Where a consumer starts that has no cursor.
     beginning: u64,
+    started: AtomicBool,
     /// Held while a record is written and given to its consumers, so that they get records in order.
     writing: Mutex<Scratch>,
     /// Tickets of senders that wait until their record outlives a loss of power.
@@ -32,6 +35,8 @@ pub(crate) struct Durable {
     wake: Channel<()>,
     /// Why nothing can be written now.
     trouble: Mutex<Option<String>>,
+    /// When that was said last.
+    said: Mutex<Option<Duration>>,
     pool: Pool,
 }
 
@@ -61,6 +66,8 @@ pub(crate) struct Loaded {
     pub works: Vec<(Work, bool)>,
     /// Number behind the last record read.
     pub next: u64,
+    /// Much of the journal was read: others want their turn.
+    pub paused: bool,
     /// Why reading ended early.
     pub trouble: Option<String>,
 }
@@ -70,6 +77,12 @@ const SEGMENT: u64 = 16 << 20;
 
 /// What an output could not deliver for so long goes to the journal.
 const OVERDUE: Duration = Duration::from_secs(1);
+
+/// How often it is said that nothing can be written.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Most bytes read for a consumer at once, its own and others'.
+const READ_AT_ONCE: usize = 64 << 20;
 
 /// How long a sender that can wait does so before the next attempt.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -86,27 +99,58 @@ impl Durable {
         std::fs::create_dir_all(&dir).map_err(|e| failed(&e))?;
         let (journal, mut findings) = Journal::open(&dir, journal::Settings { segment: SEGMENT, max }).map_err(|e| failed(&e))?;
         let (cursors, more) = Cursors::open(&dir);
-        // Of one that is new nothing is there; but when cursors are lost, everything may be somebody's.
-        let beginning = if more.is_empty() && cursors.iter().next().is_some() { journal.end() } else { journal.first() };
+        let whole = more.is_empty();
         findings.extend(more);
         findings.iter().for_each(|f| log::error!(target: "journal", "{f}"));
-        // A number that somebody has passed is not given again, even if its record is lost.
-        journal.skip_to(cursors.iter().map(|(_, at)| at).max().unwrap_or_default());
         let (wake, woken) = bounded(1);
-        let (cursors, writing, unsynced, trouble) = (Mutex::new(cursors), Mutex::default(), Mutex::default(), Mutex::default());
-        let durable = Arc::new(Durable { journal, cursors, beginning, writing, unsynced, policy, max, wake, trouble, pool: Pool::new() });
+        let durable = Arc::new(Durable::over(journal, cursors, whole, max, policy, wake));
         let syncer = Syncer::start(durable.clone(), woken)?;
         Ok((durable, syncer))
+    }
+
+    /// Over a journal and its cursors, `whole` unless some are lost. Whoever listens to `wake` calls [`Durable::sync`].
+    pub fn over(journal: Journal, cursors: Cursors, whole: bool, max: u64, policy: SyncPolicy, wake: Channel<()>) -> Durable {
+        // Of one that is new nothing is there; but when cursors are lost, everything may be somebody's.
+        let beginning = if whole && cursors.iter().next().is_some() { journal.end() } else { journal.first() };
+        let (cursors, writing, unsynced, trouble) = (Mutex::new(cursors), Mutex::default(), Mutex::default(), Mutex::default());
+        Durable {
+            journal,
+            cursors,
+            beginning,
+            started: AtomicBool::new(false),
+            writing,
+            unsynced,
+            policy,
+            max,
+            wake,
+            trouble,
+            said: Mutex::default(),
+            pool: Pool::new(),
+        }
     }
 
     /// Where a consumer goes on: its cursor, which it has from now on.
     pub fn cursor(&self, consumer: &str) -> u64 {
         let mut cursors = lock(&self.cursors);
         let at = cursors.get(consumer).unwrap_or_else(|| {
-            cursors.set(consumer, self.beginning);
-            self.beginning
+            let new = if self.started.load(Ordering::Relaxed) { self.journal.end() } else { self.beginning };
+            cursors.set(consumer, new);
+            new
         });
         at.max(self.journal.first())
+    }
+
+    /// Everything configured has its cursor: for what comes from now on, nothing can be there yet.
+    pub fn started(&self) {
+        self.started.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes cursors down that are new. Without this, what is written for a consumer before the next [`Durable::save`]
+    /// would not be found again.
+    pub fn remember(&self) {
+        if let Err(why) = lock(&self.cursors).save() {
+            log::error!(target: "journal", "cursors not saved: {why}");
+        }
     }
 
     /// Number of the next record.
@@ -163,8 +207,13 @@ impl Durable {
     fn write_unwritten(&self, queue: &Queue, until: Duration, scratch: &mut Scratch) -> Result<(), AppendError> {
         for item in queue.progress.unwritten(until) {
             let shares = [(queue.owner.clone(), item.selection)];
-            let record = self.append(&Entry { batch: &item.batch, shares: &shares, origin: item.origin.as_deref() }, scratch)?;
-            if let Some(sender) = queue.progress.written(item.number, record) {
+            let entry = Entry { batch: &item.batch, shares: &shares, origin: item.origin.as_deref() };
+            let record = match self.append(&entry, scratch) {
+                // It waits in memory as it would without a journal.
+                Err(AppendError::TooLong { .. }) => continue,
+                appended => appended?,
+            };
+            if let Some(sender) = queue.written(item.number, record) {
                 self.await_sync(record, sender);
             }
         }
@@ -184,17 +233,17 @@ impl Durable {
     }
 
     fn troubled(&self, why: &AppendError) {
-        let mut trouble = lock(&self.trouble);
-        if trouble.is_none() {
+        let now = Clock::real().steady();
+        let mut said = lock(&self.said);
+        if said.is_none_or(|said| now.saturating_sub(said) > SAY_EVERY) {
+            *said = Some(now);
             log::error!(target: "journal", "{why}; inputs that can wait do, until there is room");
         }
-        *trouble = Some(why.to_string());
+        *lock(&self.trouble) = Some(why.to_string());
     }
 
     fn untroubled(&self) {
-        if lock(&self.trouble).take().is_some() {
-            log::info!(target: "journal", "can be written again");
-        }
+        lock(&self.trouble).take();
     }
 
     fn await_sync(&self, record: u64, ticket: Ticket) {
@@ -205,13 +254,10 @@ impl Durable {
     }
 
     /// Synchronises what was written, and lets go of the tickets that waited for it.
-    fn sync(&self) {
+    pub fn sync(&self) {
         let end = match self.journal.sync() {
             Ok(end) => end,
-            Err(why) => {
-                log::error!(target: "journal", "cannot be synchronised: {why}; what was written since counts as not accepted");
-                return lock(&self.unsynced).drain(..).for_each(|(_, ticket)| ticket.abandon());
-            }
+            Err(why) => return self.not_synced(&why),
         };
         let done: Vec<_> = {
             let mut unsynced = lock(&self.unsynced);
@@ -223,17 +269,36 @@ impl Durable {
         drop(done);
     }
 
+    /// What is lost counts as not accepted; the rest waits for the next attempt.
+    fn not_synced(&self, why: &std::io::Error) {
+        log::error!(target: "journal", "cannot be synchronised: {why}");
+        if let Some(lost) = why.get_ref().and_then(|e| e.downcast_ref::<Lost>()) {
+            let gone = lock(&self.unsynced).extract_if(.., |(record, _)| lost.seqs.contains(record)).collect::<Vec<_>>();
+            gone.iter().for_each(|(_, ticket)| ticket.abandon());
+            self.journal.accept_loss(lost);
+        }
+        thread::sleep(PAUSE);
+        let _ = self.wake.try_send(());
+    }
+
+    /// Numbers below are known to somebody and are not given again.
+    pub fn skip_to(&self, record: u64) {
+        if let Some(finding) = self.journal.skip_to(record) {
+            log::error!(target: "journal", "{finding}");
+        }
+    }
+
     /// Reads on for a consumer, up to so many bytes of messages.
     pub fn load(&self, consumer: &str, reading: &mut Reading, goal: Goal, bytes: usize) -> Loaded {
         let reader = reading.0.get_or_insert_with(|| self.journal.reader(goal.next));
-        let mut loaded = Loaded { works: Vec::new(), next: goal.next, trouble: None };
-        let (mut taken, now) = (0, Clock::real().steady());
-        while taken <= bytes && loaded.next < goal.end {
+        let mut loaded = Loaded { works: Vec::new(), next: goal.next, paused: false, trouble: None };
+        let (mut taken, mut read_bytes, now, mut passed) = (0, 0, Clock::real().steady(), false);
+        while taken <= bytes && read_bytes < READ_AT_ONCE && loaded.next < goal.end {
             let record = match reader.next() {
                 Ok(Some(record)) if record.seq < goal.end => record,
                 // Damaged up to here: what is missing is counted by whoever knows how much there was.
-                Ok(_) => {
-                    loaded.next = goal.end;
+                Ok(later) => {
+                    (loaded.next, passed) = (goal.end, later.is_some());
                     break;
                 }
                 Err(why) => {
@@ -243,13 +308,14 @@ impl Durable {
                 }
             };
             loaded.next = record.seq + 1;
+            read_bytes += record.bytes.len();
             let read = journalled::decode(&record.bytes, consumer).and_then(|(share, frozen)| {
                 share.map(|share| journalled::batch(frozen, &share, &self.pool).map(|batch| (share, batch))).transpose()
             });
             match read {
                 Ok(None) => {}
                 Ok(Some((share, batch))) => {
-                    let (bytes, place) = (batch.bytes(), Place { origin: share.origin, record: Some(record.seq) });
+                    let (bytes, place) = (batch.bytes(), Place { origin: share.origin, record: Some(record.seq), number: None });
                     taken += bytes;
                     let (batch, selection) = (Arc::new(batch), share.selection);
                     let work = Work { batch, selection, bytes, queued: now, ticket: Ticket::none(), place };
@@ -258,7 +324,12 @@ impl Durable {
                 Err(why) => log::error!(target: consumer, "record {} of the journal is left out: {why}", record.seq),
             }
         }
+        loaded.paused = read_bytes >= READ_AT_ONCE;
         reader.take_findings().iter().for_each(|f| log::error!(target: "journal", "{f}"));
+        if passed {
+            // What it has read in passing may be wanted the next time.
+            *reading = Reading::default();
+        }
         loaded
     }
 
@@ -281,7 +352,8 @@ impl Durable {
             self.journal.end()
         };
         let mut cursors = lock(&self.cursors);
-        for queue in queues {
+        // Of one that is removed it was decided; locked as above, so that it is not decided after this.
+        for queue in queues.iter().filter(|q| !q.is_removed()) {
             queue.pass(end);
             cursors.set(&queue.owner, queue.cursor());
         }

@@ -154,6 +154,7 @@ impl Engine {
         self.swap_table(&running);
         // Consumers have their cursors on disk before there is anything for them in the journal.
         self.durable.as_ref().map(|durable| durable.save(&self.router.queues()));
+        self.durable.iter().for_each(|durable| durable.started());
         for input in &plan.inputs {
             self.start_input(&mut running, plan, input, None)?;
         }
@@ -232,6 +233,7 @@ impl Engine {
         // What the filter has, with what waits for it in the journal, is not given to it again.
         let mut seed = self.slot_seed(running, plan, filter, Arc::new(Queue::new(&filter.id, filter.rules(), meter.clone(), None)));
         let snapshot = seed.snapshot();
+        self.durable.iter().for_each(|durable| durable.skip_to(snapshot.journal));
         let (queue, mut had) = (self.queue(filter, meter, snapshot.journal), Had::new(snapshot.positions));
         if let Some(durable) = self.durable.as_ref().filter(|_| !queue.is_empty()) {
             durable.add_waiting(&filter.id, self.cursor(&filter.id, snapshot.journal), &mut had);
@@ -292,6 +294,8 @@ impl Engine {
             Target::new(&f.plan, f.queue.clone(), Wake::Worker { inbox, slot: f.slot }, f.had.clone())
         });
         let outputs = running.outputs.values().map(|o| Target::new(&o.plan, o.queue.clone(), o.wake(), o.had.clone()));
+        // Those that are new get what is written down for them only once it can be found again.
+        self.durable.iter().for_each(|durable| durable.remember());
         self.router.swap(Table::new(filters.chain(outputs).collect()));
     }
 
@@ -513,7 +517,7 @@ impl Engine {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often checkpoints and filter states are written down.
-const SAVE_EVERY: Duration = Duration::from_millis(500);
+const SAVE_EVERY: Duration = Duration::from_millis(200);
 
 /// Waits for something that takes moments; false when it did not happen by then.
 fn until(deadline: Duration, done: impl Fn() -> bool) -> bool {

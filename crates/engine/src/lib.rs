@@ -45,6 +45,7 @@ mod snapshot;
 mod status;
 pub mod stored;
 mod supervise;
+mod sync;
 mod tracker;
 mod watch;
 mod watchdog;

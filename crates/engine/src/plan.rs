@@ -64,7 +64,7 @@ pub const OUTPUT_OPTIONS: &[Opt] = &[
     Opt::integer("batch_count").default("10000").doc("Most messages handed over at once."),
     Opt::size("batch_bytes").default("1MiB").doc("Bytes after which no more messages are added to what is handed over at once."),
     Opt::duration("batch_age").default("0s").doc("How long to wait for a fuller batch. 0s: never; under load batches fill by themselves."),
-    Opt::integer("unconfirmed").default("10000").doc("Messages that an output which confirms later may have taken without saying what became of them; their bytes are bounded by `queue`."),
+    Opt::integer("unconfirmed").default("100000").doc("Messages that an output which confirms later may have taken without saying what became of them; their bytes are bounded by `queue`."),
     Opt::duration("retry").default("250ms").doc("First pause after the world refused; doubles up to `retry_max`."),
     Opt::duration("retry_max").default("30s").doc("Longest pause."),
 ];

@@ -1,10 +1,11 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use message::{Batch, Outcome, Selection, Ticket};
 
 use crate::origin::{Origin, Positions};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Follows a consumer's work from the queue to acceptance: how far the consumer has what can be read again, and below which
 /// number of the journal everything of its own is accepted.
@@ -44,6 +45,8 @@ pub(crate) struct Place {
     pub origin: Option<Arc<Origin>>,
     /// Its number in the journal.
     pub record: Option<u64>,
+    /// Under which number its consumer's progress follows it.
+    pub number: Option<u64>,
 }
 
 impl Place {
@@ -79,15 +82,21 @@ impl Progress {
         (p.positions, p.seen) = (positions, cursor);
     }
 
-    /// A ticket for work that comes next, in the place of its sender's.
-    pub fn follow(self: &Arc<Progress>, sender: Ticket, place: Place, content: Option<Content>, queued: Duration) -> Ticket {
+    /// Follows work that comes next: its number, and a ticket in the place of its sender's.
+    pub fn follow(self: &Arc<Progress>, sender: Ticket, place: Place, content: Option<Content>, queued: Duration) -> (u64, Ticket) {
         let mut p = self.lock();
         let number = p.first + p.entries.len() as u64;
         p.seen = place.record.map_or(p.seen, |record| p.seen.max(record + 1));
         p.entries.push_back(Entry { place, sender, content, queued, settled: false });
         drop(p);
         let progress = self.clone();
-        Ticket::new(move |outcome| progress.settle(number, outcome))
+        (number, Ticket::new(move |outcome| progress.settle(number, outcome)))
+    }
+
+    /// Whether work is in the journal by now.
+    pub fn is_written(&self, place: &Place) -> bool {
+        let written = |number| self.lock().entry(number).is_some_and(|e| e.place.record.is_some());
+        place.record.is_some() || place.number.is_some_and(written)
     }
 
     fn settle(&self, number: u64, outcome: Outcome) {
@@ -98,12 +107,13 @@ impl Progress {
         let (sender, content) = (std::mem::take(&mut entry.sender), entry.content.take());
         if outcome == Outcome::Abandoned {
             sender.abandon();
-            let from = entry.place.record.unwrap_or(u64::MAX);
-            p.halted = Some(p.halted.map_or(from, |halted| halted.min(from)));
-        } else {
-            entry.settled = true;
-            p.advance();
         }
+        entry.settled = true;
+        let record = entry.place.record.unwrap_or(u64::MAX);
+        if outcome == Outcome::Abandoned {
+            p.halted = Some(p.halted.map_or(record, |halted| halted.min(record)));
+        }
+        p.advance();
         drop(guard);
         drop((sender, content));
     }
@@ -165,10 +175,10 @@ impl Inner {
 
     /// Positions move in order, never past what is not accepted.
     fn advance(&mut self) {
-        while self.halted.is_none() && self.entries.front().is_some_and(|e| e.settled) {
+        while self.entries.front().is_some_and(|e| e.settled) {
             let Some(Entry { place, .. }) = self.entries.pop_front() else { break };
             self.first += 1;
-            if let Some(origin) = &place.origin {
+            if let Some(origin) = place.origin.as_ref().filter(|_| self.halted.is_none()) {
                 self.positions.advance(origin);
                 self.changed = true;
             }
@@ -191,15 +201,15 @@ mod tests {
 
     fn origin(to: u64) -> Place {
         let reached = vec![Part { life: 1, from: 0, to }];
-        Place { origin: Some(Arc::new(Origin { input: "input.a".into(), reached })), record: None }
+        Place { origin: Some(Arc::new(Origin { input: "input.a".into(), reached })), ..Place::default() }
     }
 
     fn record(record: u64) -> Place {
-        Place { origin: None, record: Some(record) }
+        Place { record: Some(record), ..Place::default() }
     }
 
     fn follow(p: &Arc<Progress>, place: Place) -> Ticket {
-        p.follow(Ticket::none(), place, None, Duration::ZERO)
+        p.follow(Ticket::none(), place, None, Duration::ZERO).1
     }
 
     #[test]
@@ -241,7 +251,7 @@ mod tests {
             let hear = move |_| {
                 heard.fetch_add(1, Ordering::Relaxed);
             };
-            p.follow(Ticket::new(hear), Place::default(), Some(content), at)
+            p.follow(Ticket::new(hear), Place::default(), Some(content), at).1
         };
         let [_stuck, done, _late] = [1, 2, 9].map(|s| send(Duration::from_secs(s)));
         drop(done);

@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use message::{Batch, Selection, Ticket};
@@ -11,6 +11,7 @@ use crate::backlog::Backlog;
 use crate::durable::Durable;
 use crate::plan::WhenFull;
 use crate::progress::{Content, Place, Progress};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What waits for a consumer: a batch, and which of its messages are meant.
 #[derive(Clone, Debug)]
@@ -70,6 +71,12 @@ pub(crate) struct Rules {
     /// What does not come again by itself is written to the journal first.
     pub durable: bool,
 }
+
+/// How long a consumer may have no room before what it gets goes by the journal.
+const SLOWER: Duration = Duration::from_millis(100);
+
+/// How often who waits for room looks around.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Why nobody takes from a queue any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,10 +141,19 @@ impl Queue {
     /// Adds work, by the consumer's policy when it is full.
     pub fn offer(&self, work: Work, sender: Sender<'_>) -> Offered {
         self.meter.add(Counter::Received, work.selection.len() as u64);
-        let q = self.lock();
+        let mut q = self.lock();
+        if self.durable.is_some()
+            && let (WhenFull::Spill, Sender::Input { can_wait: true, stop }) = (q.rules.when_full, sender)
+            && q.backlog.is_empty()
+        {
+            // One that is only slower than its input need not go by the disk.
+            q = self.wait_for_room(q, work.bytes, stop, SLOWER);
+        }
         let full = q.is_full(work.bytes);
         if self.durable.is_some() && q.closed.is_none() {
-            let first = q.rules.durable && !work.place.comes_again();
+            // What a filter injects exists only once: the filter's snapshot may be on disk before it is delivered.
+            let injected = matches!(sender, Sender::Filter { .. }) && q.rules.when_full == WhenFull::Spill;
+            let first = (q.rules.durable || injected) && !work.place.comes_again();
             let spilled = !q.backlog.is_empty() || (full && q.rules.when_full == WhenFull::Spill);
             if first || spilled {
                 return Offered::Journal { work, spilled };
@@ -148,7 +164,7 @@ impl Queue {
         }
         let q = match (q.rules.when_full, sender) {
             (WhenFull::Hold | WhenFull::Spill, Sender::Input { can_wait: true, stop }) | (WhenFull::Block, Sender::Input { stop, .. }) => {
-                self.wait_for_room(q, work.bytes, stop)
+                self.wait_for_room(q, work.bytes, stop, Duration::MAX)
             }
             (WhenFull::DropNewest, _) => {
                 self.meter.add(Counter::Dropped, work.selection.len() as u64);
@@ -164,8 +180,9 @@ impl Queue {
     pub fn journalled(&self, mut work: Work, record: u64) -> bool {
         let mut q = self.lock();
         work.place.record = Some(record);
-        if q.closed == Some(Closed::Removed) {
-            // Its cursor stays before this: it is there when the consumer comes back.
+        if q.closed == Some(Closed::Removed) && q.backlog.is_empty() && !self.progress.holds_records() {
+            // No cursor stays before this.
+            self.meter.add(Counter::Dropped, work.selection.len() as u64);
             return false;
         }
         let idle = q.works.is_empty() && q.backlog.is_empty();
@@ -179,11 +196,17 @@ impl Queue {
         idle
     }
 
+    /// Work that it was given under this number of its progress is in the journal by now. Whoever waits for that.
+    pub fn written(&self, number: u64, record: u64) -> Option<Ticket> {
+        self.lock().backlog.has(record);
+        self.progress.written(number, record)
+    }
+
     /// Work that should be in the journal and cannot be. It is kept in memory, for as long as there is room when
     /// its sender could not wait. True when its owner has to be woken.
     pub fn keep(&self, work: Work, sender: Sender<'_>) -> bool {
         let q = self.lock();
-        if matches!(sender, Sender::Input { can_wait: true, .. } | Sender::Filter { bounded: true }) || !q.is_full(work.bytes) {
+        if matches!(sender, Sender::Input { can_wait: true, .. }) || !q.is_full(work.bytes) {
             return self.add(q, work);
         }
         let q = self.drop_oldest(q, work.bytes);
@@ -191,34 +214,38 @@ impl Queue {
     }
 
     fn add(&self, mut q: MutexGuard<'_, Inner>, mut work: Work) -> bool {
-        match q.closed {
-            None => {}
-            Some(Closed::Removed) => {
-                self.meter.add(Counter::Dropped, work.selection.len() as u64);
-                return false;
-            }
-            Some(Closed::Stopped) => {
-                work.ticket.abandon();
-                q.left += work.selection.len();
-                return false;
-            }
+        if let Some(closed) = q.closed {
+            self.turn_away(&mut q, closed, &work);
+            return false;
         }
         if self.durable.is_some() && (work.place.comes_again() || work.ticket.is_awaited()) {
             let ticket = std::mem::take(&mut work.ticket);
             // A filter has its part in a snapshot long before that is on disk.
             let content = self.retains.then(|| Content { batch: work.batch.clone(), selection: work.selection.clone() });
-            work.ticket = self.progress.follow(ticket, work.place.clone(), content, work.queued);
+            let (number, ticket) = self.progress.follow(ticket, work.place.clone(), content, work.queued);
+            (work.place.number, work.ticket) = (Some(number), ticket);
         }
         q.bytes += work.bytes;
         q.works.push_back(work);
         q.works.len() == 1
     }
 
-    /// Waits until there is room, the consumer is gone, or the input is asked to stop. After a stop
+    /// Nobody takes this any more.
+    fn turn_away(&self, q: &mut Inner, closed: Closed, work: &Work) {
+        if closed == Closed::Removed && !self.progress.is_written(&work.place) {
+            self.meter.add(Counter::Dropped, work.selection.len() as u64);
+        } else {
+            work.ticket.abandon();
+            q.left += work.selection.len();
+        }
+    }
+
+    /// Waits until there is room, the consumer is gone, `longest` is over, or the input is asked to stop. After a stop
     /// the last batch goes in beyond the limit, because what was read must not be lost.
-    fn wait_for_room<'q>(&'q self, mut q: MutexGuard<'q, Inner>, bytes: usize, stop: &Stop) -> MutexGuard<'q, Inner> {
-        let (owner, limit, mut told) = (&self.owner, q.rules.limit, None);
+    fn wait_for_room<'q>(&'q self, mut q: MutexGuard<'q, Inner>, bytes: usize, stop: &Stop, longest: Duration) -> MutexGuard<'q, Inner> {
+        let (owner, limit, mut told, mut turns) = (&self.owner, q.rules.limit, None, longest.as_millis() / LOOK.as_millis());
         while q.is_full(bytes)
+            && turns > 0
             && q.closed.is_none()
             && !stop.asked()
             && matches!(q.rules.when_full, WhenFull::Hold | WhenFull::Spill | WhenFull::Block)
@@ -227,8 +254,10 @@ impl Queue {
                 activity::waiting(|| format!("waiting for room in the queue of {owner} ({})", show_size(limit as u64)))
             });
             q.waiting += 1;
-            q = self.room.wait_timeout(q, Duration::from_millis(100)).unwrap_or_else(|p| p.into_inner()).0;
+            let (guard, waited) = self.room.wait_timeout(q, LOOK).unwrap_or_else(|p| p.into_inner());
+            q = guard;
             q.waiting -= 1;
+            turns -= u128::from(waited.timed_out());
         }
         q
     }
@@ -269,8 +298,15 @@ impl Queue {
         let loaded = durable.load(&self.owner, &mut backlog, goal, bytes);
         let mut q = self.lock();
         q.backlog.reading = backlog;
+        if q.closed.is_some() {
+            // Its cursor stays before all of it.
+            return false;
+        }
         let mut any = false;
         for (work, inherited) in loaded.works {
+            if work.place.record.is_some_and(|record| q.backlog.had(record)) {
+                continue;
+            }
             let messages = work.selection.len();
             any = true;
             q.bytes += work.bytes;
@@ -278,19 +314,23 @@ impl Queue {
             if inherited {
                 self.meter.add(Counter::Received, messages as u64);
             }
-            let ticket = self.progress.follow(Ticket::none(), work.place.clone(), None, work.queued);
-            q.works.push_back(Work { ticket, ..work });
+            let (number, ticket) = self.progress.follow(Ticket::none(), work.place.clone(), None, work.queued);
+            q.works.push_back(Work { ticket, place: Place { number: Some(number), ..work.place }, ..work });
         }
         if let Some(lost) = q.backlog.reached(loaded.next).filter(|lost| *lost > 0) {
             log::error!(target: &self.owner, "{lost} messages in the journal were damaged and are lost");
             self.meter.add(Counter::Dropped, lost as u64);
         }
-        any || (loaded.trouble.is_none() && !q.backlog.is_empty())
+        // After long with nothing of its own, it goes on when it is woken the next time.
+        any || (loaded.trouble.is_none() && !loaded.paused && !q.backlog.is_empty())
     }
 
     /// Puts back what was taken and not finished, in front.
     pub fn unpop(&self, work: Work) {
         let mut q = self.lock();
+        if let Some(closed) = q.closed {
+            return self.turn_away(&mut q, closed, &work);
+        }
         q.bytes += work.bytes;
         q.works.push_front(work);
     }
@@ -344,6 +384,11 @@ impl Queue {
         q.bytes.saturating_add(more) > q.rules.limit / 4
     }
 
+    /// Whether its consumer was removed.
+    pub fn is_removed(&self) -> bool {
+        self.lock().closed == Some(Closed::Removed)
+    }
+
     /// Pieces of work that wait in memory.
     pub fn len(&self) -> usize {
         self.lock().works.len()
@@ -353,9 +398,8 @@ impl Queue {
     pub fn close(&self) {
         let mut q = self.lock();
         q.closed = Some(Closed::Removed);
-        let (kept, dropped): (Vec<Work>, Vec<Work>) = q.works.drain(..).partition(|w| w.place.record.is_some());
-        kept.iter().for_each(|w| w.ticket.abandon());
-        self.meter.add(Counter::Dropped, dropped.iter().map(|w| w.selection.len() as u64).sum());
+        let works: Vec<Work> = q.works.drain(..).collect();
+        works.iter().for_each(|work| self.turn_away(&mut q, Closed::Removed, work));
         q.bytes = 0;
         self.room.notify_all();
         drop(q);
@@ -369,16 +413,16 @@ impl Queue {
         let mut q = self.lock();
         q.closed = Some(Closed::Stopped);
         q.bytes = 0;
-        let works: Vec<Work> = q.works.drain(..).collect();
-        works.iter().for_each(|w| w.ticket.abandon());
-        let kept = works.iter().filter(|w| w.place.record.is_some());
-        let kept: usize = kept.map(|w| w.selection.len()).sum::<usize>() + q.backlog.messages();
+        let (written, lost): (Vec<Work>, Vec<Work>) = q.works.drain(..).partition(|w| self.progress.is_written(&w.place));
+        let count = |works: &[Work]| works.iter().map(|w| w.selection.len()).sum::<usize>();
+        written.iter().chain(&lost).for_each(|w| w.ticket.abandon());
+        let kept = count(&written) + q.backlog.messages();
         if kept > 0 {
             log::info!(target: &self.owner, "{kept} messages wait in the journal for the next start");
         }
-        q.left += works.iter().map(|w| w.selection.len()).sum::<usize>();
+        q.left += count(&written) + count(&lost);
         self.room.notify_all();
-        works.iter().filter(|w| w.place.record.is_none()).map(|w| w.selection.len()).sum()
+        count(&lost)
     }
 }
 

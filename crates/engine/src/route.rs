@@ -135,7 +135,7 @@ impl Router {
     /// Gives a consumer its messages; what has to be written to the journal first is put on a list.
     fn deliver(&self, target: usize, delivery: &mut Delivery<'_>, selection: Selection) {
         let Delivery { table, parcel, sender, now, copies, journal } = delivery;
-        let (place, target_index, target) = (Place { origin: parcel.origin.clone(), record: None }, target, &table.targets[target]);
+        let (place, target_index, target) = (Place { origin: parcel.origin.clone(), ..Place::default() }, target, &table.targets[target]);
         let batch = &parcel.batch;
         let selection = target.signed(batch, selection);
         if selection.is_empty() || target.has(parcel.origin.as_deref()) {

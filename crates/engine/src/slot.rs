@@ -62,6 +62,9 @@ pub(crate) struct Slot {
 /// After more failures than this the state may be the reason, and is given up.
 const SUSPICIOUS: u32 = 4;
 
+/// Pieces of work that wait for a snapshot of a state that cannot be saved.
+const MOST_UNSAVED: usize = 100_000;
+
 /// State is saved no more often than that.
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -303,7 +306,9 @@ impl Slot {
             }
         }
         let parents = |of: fn(&Work) -> &Ticket| Ticket::derived(work.map(|w| of(w).clone()).into_iter().collect());
-        let batch = Arc::new(out.finish_with(parents(|w| w.batch.loan())));
+        // What goes by the journal is bounded by it, and must not hold what the input may have in memory.
+        let loan = if self.seed.state.is_some() { Ticket::none() } else { parents(|w| w.batch.loan()) };
+        let batch = Arc::new(out.finish_with(loan));
         let parcel = Parcel { batch, ticket: parents(|w| &w.ticket), origin: None };
         match &mut self.probation {
             Some(probation) => probation.hold(parcel),
@@ -313,7 +318,7 @@ impl Slot {
 
     pub(crate) fn inject(&mut self, parcel: Parcel) {
         self.seed.standing.meter.add(Counter::Injected, parcel.batch.len() as u64);
-        let bounded = parcel.batch.loan().is_awaited();
+        let bounded = parcel.ticket.is_awaited();
         self.port.send(parcel, Sender::Filter { bounded });
     }
 
@@ -400,7 +405,13 @@ impl Slot {
             live.report(&self.seed.standing);
             match live.save() {
                 Ok(saved) => self.saved = saved,
-                Err(why) => log::error!(target: &self.seed.filter.id, "state not saved: {why}"),
+                Err(why) => {
+                    log::error!(target: &self.seed.filter.id, "state not saved: {why}");
+                    // What is in no snapshot is read again after a crash, but not without end.
+                    if self.unsaved.len() < MOST_UNSAVED {
+                        return;
+                    }
+                }
             }
         }
         let Some(state) = self.seed.state.as_ref().filter(|_| !self.midway) else { return };
@@ -411,6 +422,12 @@ impl Slot {
             let snapshot = Snapshot { positions: self.taken.clone(), journal: self.cursor, state: self.saved.clone() };
             state.save_state(&self.seed.filter.id, &snapshot.encode(), unsaved);
         }
+    }
+
+    /// The place ends: what is in no snapshot is not accepted.
+    pub fn end(self) {
+        self.unsaved.iter().for_each(Ticket::abandon);
+        self.live.into_iter().for_each(Instance::let_go);
     }
 
     /// Saves the state for a filter of this name that may come back, even without a state directory.

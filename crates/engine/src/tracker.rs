@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -9,6 +9,7 @@ use plugin::{Acceptance, Checkpoint, Clock, Event, Stop};
 
 use crate::activity;
 use crate::origin::{Life, Origin, Part};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Follows an input's batches from hand-over to acceptance, and moves its checkpoints.
 ///
@@ -84,7 +85,9 @@ impl Reached {
 impl Tracker {
     /// `id` is the input's, such as `input.access`.
     pub fn new(id: Arc<str>, remembered: Vec<Remembered>, news: Sender<()>) -> Tracker {
-        let lives: BTreeMap<String, Life> = remembered.iter().map(|r| (r.checkpoint.key.clone(), r.life)).collect();
+        // Without a life of its own a stream could be taken for another one.
+        let own = remembered.iter().filter(|r| r.life > 0);
+        let lives: BTreeMap<String, Life> = own.map(|r| (r.checkpoint.key.clone(), r.life)).collect();
         let map: BTreeMap<String, Checkpoint> = remembered.into_iter().map(|r| (r.checkpoint.key.clone(), r.checkpoint)).collect();
         let last_life = lives.values().copied().max().unwrap_or_default();
         let inner = Inner { sent: map.clone(), accepted: map, lives, last_life, ..Inner::default() };
@@ -122,8 +125,10 @@ impl Tracker {
             return;
         }
         // The input knows its own content: it goes on where it was told, or from elsewhere with other content.
-        if t.sent.get(&checkpoint.key).is_none_or(|sent| sent.position != checkpoint.position) {
+        let known = t.sent.get(&checkpoint.key).is_some_and(|sent| sent.position == checkpoint.position);
+        if !known || !t.lives.contains_key(&checkpoint.key) {
             t.live_anew(&checkpoint.key);
+            t.dirty = true;
         }
         let same = |known: &&Checkpoint| known.identity == checkpoint.identity;
         let goes_on = t.sent.get(&checkpoint.key).filter(same).is_some_and(|sent| sent.position <= checkpoint.position);

@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use plugin::{Carried, Clock, Counter};
 
 use crate::activity::{Activity, Deed, Doing};
-use crate::instance::Instance;
+
 use crate::slot::{Out, Slot, SlotSeed};
 use crate::supervise::contained;
 
@@ -296,7 +296,7 @@ impl Pool {
                     guarded(&self.inbox, &mut slot, |s| s.tick(true));
                     guarded(&self.inbox, &mut slot, Slot::leave);
                     slot.seed.queue.close();
-                    slot.live.take().into_iter().for_each(Instance::let_go);
+                    slot.end();
                 }
                 let _ = answer.send(());
             }
@@ -313,7 +313,7 @@ impl Pool {
                 let _ = answer.send(());
             }
             Command::Stop => {
-                self.slots.drain().filter_map(|(_, slot)| slot.live).for_each(Instance::let_go);
+                self.slots.drain().for_each(|(_, slot)| slot.end());
                 return false;
             }
         }

@@ -99,10 +99,10 @@ impl Cursors {
     }
 }
 
-/// The highest of the cursors, if they can be read.
-pub(crate) fn highest(disk: &dyn Disk) -> u64 {
-    let text = read(disk).ok().flatten().map(|(text, _)| text);
-    text.and_then(|t| parse(&t)).and_then(|seqs| seqs.into_values().max()).unwrap_or(0)
+/// The lowest and the highest of the cursors, if they can be read and there are any.
+pub(crate) fn span(disk: &dyn Disk) -> Option<(u64, u64)> {
+    let seqs = read(disk).ok()?.and_then(|(text, _)| parse(&text))?;
+    Some((*seqs.values().min()?, *seqs.values().max()?))
 }
 
 /// The file and its length. None if there is none.

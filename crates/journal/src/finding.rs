@@ -20,6 +20,16 @@ pub enum What {
     Segment,
     /// Records are missing between two others.
     Missing,
+    /// Records that were given out once are not there, nor is any behind them.
+    End,
+    /// The file of the segment has no bytes.
+    Emptied,
+    /// The file is a copy of another segment.
+    Copy,
+    /// The file has the name of one segment and the header of another.
+    Misplaced,
+    /// The segment goes on with records whose numbers are those of the next segment, which count.
+    Overlap,
     /// The disk does not give the bytes back.
     Unreadable,
     /// The file of cursors is damaged; every consumer counts as unknown.
@@ -35,6 +45,11 @@ impl Display for What {
             What::SegmentHeader => "the segment header is damaged, its records are read by their own headers",
             What::Segment => "neither the segment header nor any record is readable",
             What::Missing => "records are missing",
+            What::End => "records at the end are missing: their file was deleted or cut, or never reached the disk",
+            What::Emptied => "the segment is empty: it was emptied, or never reached the disk",
+            What::Copy => "the file is a copy of another segment, and is not read",
+            What::Misplaced => "the file has the header of another segment: it was renamed or copied, and is not read",
+            What::Overlap => "the segment goes on with records of the numbers of the next one, and those are not read",
             What::Unreadable => "the disk does not give these bytes back",
             What::Cursors => "the file of cursors is damaged, every consumer counts as unknown",
         })

@@ -6,11 +6,13 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cursors;
 use crate::disk::{Dir, Disk, DiskFile, write_all};
 use crate::finding::{Finding, What};
 use crate::log::{Journal, OpenError, Settings, file_of};
+use crate::muster::{Identity, Member, Muster, identify, muster};
 use crate::reader::Record;
-use crate::recover::{self, Identity, identify};
+use crate::recover;
 use crate::scan::{Damage, Scan, Step};
 use crate::segment;
 
@@ -40,12 +42,14 @@ pub struct Report {
     pub spare: u64,
     /// Segments that were set aside.
     pub aside: Vec<PathBuf>,
+    /// Of files that are no segments of this log, and of records missing at its end.
+    pub others: Vec<Finding>,
 }
 
 impl Report {
     /// Whatever is wrong, in order.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.segments.iter().flat_map(|s| &s.findings)
+        self.segments.iter().flat_map(|s| &s.findings).chain(&self.others)
     }
 }
 
@@ -70,16 +74,16 @@ enum Found {
 
 impl Place {
     /// None if it was released meanwhile.
-    fn open(disk: &dyn Disk, first: u64, length: u64, from: u64, below: u64) -> io::Result<Option<Place>> {
+    fn open(disk: &dyn Disk, member: Member, from: u64, below: u64) -> io::Result<Option<Place>> {
+        let Member { first, length, identity } = member;
         let file: Arc<dyn DiskFile> = match disk.open(&segment::name(first)) {
             Ok(file) => Arc::from(file),
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
-        let identity = identify(&file, first, length)?;
         let (salt, length) = match identity {
             Identity::Good { salt, .. } | Identity::Headless { salt } => (salt, length),
-            Identity::Empty | Identity::Blank | Identity::Unknown => (0, 0),
+            Identity::Stale { .. } | Identity::Emptied | Identity::Blank | Identity::Unknown => (0, 0),
         };
         let scan = Scan::new(file, salt, first, from.max(first), below);
         Ok(Some(Place { file: file_of(disk, first), first, length, below, identity, scan, ended: false }))
@@ -95,10 +99,10 @@ impl Place {
             Identity::Headless { .. } => (What::SegmentHeader, crate::record::HEADER),
             Identity::Unknown => (What::Segment, length),
             Identity::Blank => (What::TornTail, length),
-            Identity::Good { .. } | Identity::Empty => return None,
+            Identity::Emptied => (What::Emptied, 0),
+            Identity::Good { .. } | Identity::Stale { .. } => return None,
         };
-        let set_aside = self.identity == Identity::Unknown && self.below < u64::MAX;
-        let lost = if set_aside { self.first..self.below } else { 0..0 };
+        let lost = if self.is_gone() && self.below < u64::MAX { self.first..self.below } else { 0..0 };
         Some(Damage { offset: 0, bytes, what, lost }.of(self.file.clone()))
     }
 
@@ -117,10 +121,12 @@ impl Place {
             Step::End => {
                 self.ended = true;
                 let reused = matches!(self.identity, Identity::Good { reused: true, .. });
-                if self.identity == Identity::Unknown {
+                if self.is_gone() {
                     Found::End
                 } else if !last {
-                    self.scan.finish(self.length, self.below).map_or(Found::End, |d| self.finding(d))
+                    let missing = self.scan.finish(self.length, self.below);
+                    let found = missing.map_or_else(|| self.scan.overlap(self.length, self.below), |d| Ok(Some(d)))?;
+                    found.map_or(Found::End, |d| self.finding(d))
                 } else if self.length > 0 && self.scan.torn(self.length, reused)? {
                     let (offset, bytes) = (self.scan.whole(), self.scan.rest(self.length));
                     self.finding(Damage { offset, bytes, what: What::TornTail, lost: 0..0 })
@@ -131,17 +137,23 @@ impl Place {
         })
     }
 
+    /// Whether all that was in it is lost.
+    fn is_gone(&self) -> bool {
+        matches!(self.identity, Identity::Unknown | Identity::Emptied)
+    }
+
     /// Whether the file still is this segment: it may have been released, and reused, meanwhile.
     fn is_there(&self, disk: &dyn Disk) -> bool {
-        let file = disk.open(&segment::name(self.first)).map(Arc::from);
-        file.and_then(|file| identify(&file, self.first, self.length)).is_ok_and(|now| now == self.identity)
+        let file = disk.open(&segment::name(self.first)).map(Arc::<dyn DiskFile>::from);
+        let now = file.and_then(|file| identify(&file, self.first, if self.length == 0 { file.length()? } else { self.length }));
+        now.is_ok_and(|now| now == self.identity)
     }
 }
 
-/// First record, length and end of all segments with records from `from` on.
-fn layout(segments: &[(u64, u64)], from: u64) -> impl Iterator<Item = (u64, u64, u64)> {
-    let next = segments.iter().skip(1).map(|s| s.0).chain([u64::MAX]);
-    segments.iter().zip(next).map(|(s, next)| (s.0, s.1, next)).filter(move |s| s.2 > from)
+/// All segments with records from `from` on, and where the next one begins.
+fn layout(segments: &[Member], from: u64) -> impl Iterator<Item = (Member, u64)> {
+    let next = segments.iter().skip(1).map(|s| s.first).chain([u64::MAX]);
+    segments.iter().copied().zip(next).filter(move |s| s.1 > from)
 }
 
 /// Reads everything and tells what is there, and what is wrong with it.
@@ -150,14 +162,21 @@ fn layout(segments: &[(u64, u64)], from: u64) -> impl Iterator<Item = (u64, u64,
 /// When the directory or a file cannot be read.
 pub fn check(dir: &Path) -> io::Result<Report> {
     let disk = Dir::read_only(dir);
+    // Before anything is listed: they move on as records come.
+    let cursors = cursors::span(&disk);
     let listing = recover::list(&disk)?;
+    let Muster { members, impostors } = muster(&disk, &listing.segments)?;
+    let aside = listing.aside.iter().map(|s| format!("{}.damaged", segment::name(s.0)));
     let mut report = Report {
         spare: listing.spares.iter().map(|s| s.1).sum(),
-        aside: listing.aside.iter().map(|s| dir.join(format!("{}.damaged", segment::name(s.0)))).collect(),
+        aside: aside.chain(listing.copies).map(|name| dir.join(name)).collect(),
+        others: impostors.iter().map(|i| i.finding(&disk)).collect(),
         ..Report::default()
     };
-    for (first, bytes, below) in layout(&listing.segments, 0) {
-        let Some(mut place) = Place::open(&disk, first, bytes, 0, below)? else { continue };
+    let (mut end, mut end_at) = (cursors.map_or(0, |c| c.0), 0);
+    for (member, below) in layout(&members, 0) {
+        let Member { first, length: bytes, .. } = member;
+        let Some(mut place) = Place::open(&disk, member, 0, below)? else { continue };
         let mut findings = Vec::from_iter(place.opening(bytes));
         let mut last = None;
         loop {
@@ -167,9 +186,14 @@ pub fn check(dir: &Path) -> io::Result<Report> {
                 Found::End => break,
             }
         }
+        (end, end_at) = (place.scan.expect(), if place.length == 0 { 0 } else { place.scan.whole() });
         if findings.is_empty() || place.is_there(&disk) {
             report.segments.push(SegmentReport { records: place.scan.records, file: place.file, bytes, first, last, findings });
         }
+    }
+    if let Some((_, highest)) = cursors.filter(|c| c.1 > end) {
+        let last = members.last().map_or(end, |m| m.first);
+        report.others.push(Damage { offset: end_at, bytes: 0, what: What::End, lost: end..highest }.of(file_of(&disk, last)));
     }
     Ok(report)
 }
@@ -180,7 +204,7 @@ pub fn check(dir: &Path) -> io::Result<Report> {
 /// When the directory cannot be read.
 pub fn records(dir: &Path, from: u64) -> io::Result<Records> {
     let disk = Dir::read_only(dir);
-    let ahead = layout(&recover::list(&disk)?.segments, from).collect();
+    let ahead = layout(&muster(&disk, &recover::list(&disk)?.segments)?.members, from).collect();
     Ok(Records { disk, from, ahead, place: None, findings: Vec::new() })
 }
 
@@ -189,7 +213,7 @@ pub fn records(dir: &Path, from: u64) -> io::Result<Records> {
 pub struct Records {
     disk: Dir,
     from: u64,
-    ahead: VecDeque<(u64, u64, u64)>,
+    ahead: VecDeque<(Member, u64)>,
     place: Option<Place>,
     findings: Vec<Finding>,
 }
@@ -203,9 +227,9 @@ impl Records {
     fn advance(&mut self) -> io::Result<Option<Record>> {
         loop {
             let Some(place) = &mut self.place else {
-                let Some((first, length, below)) = self.ahead.pop_front() else { return Ok(None) };
-                self.place = Place::open(&self.disk, first, length, self.from, below)?;
-                self.findings.extend(self.place.as_ref().and_then(|p| p.opening(length)));
+                let Some((member, below)) = self.ahead.pop_front() else { return Ok(None) };
+                self.place = Place::open(&self.disk, member, self.from, below)?;
+                self.findings.extend(self.place.as_ref().and_then(|p| p.opening(member.length)));
                 continue;
             };
             match place.step()? {

@@ -32,6 +32,9 @@
 //! * Damage costs the records whose bytes it hit and is told as a [`Finding`]; it never keeps the log
 //!   from opening, and readers go on behind it. The end of the last segment is cut back to the last
 //!   whole record.
+//! * A file that was copied or renamed among the segments is set aside and told; it does not come in
+//!   the way of those whose names are their own. Records that are missing at the end are told as far
+//!   as cursors, or who says [`Journal::skip_to`], know of them.
 //! * Numbers are not given out twice: neither those that a cursor has seen, nor those in a segment
 //!   that was set aside. Who remembers numbers elsewhere says so by [`Journal::skip_to`].
 //! * A segment that the disk failed to synchronise is written anew; a second, successful call alone
@@ -46,6 +49,7 @@ pub mod disk;
 mod finding;
 pub mod inspect;
 mod log;
+mod muster;
 mod reader;
 mod record;
 mod recover;

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Dir, Disk, DiskFile, write_all};
-use crate::finding::Finding;
+use crate::finding::{Finding, What};
 use crate::reader::Reader;
-use crate::record::{HEADER, MAX_RECORD, RecordHeader, SegmentHeader};
+use crate::record::{HEADER, MAX_RECORD, MAX_SEQ, RecordHeader, SegmentHeader};
 use crate::recover;
+use crate::scan::Damage;
 use crate::segment::{self, Segment};
 use crate::sync::Lost;
 
@@ -30,7 +31,7 @@ impl Default for Settings {
 }
 
 /// Released files that are kept for reuse.
-pub const SPARES: usize = 2;
+pub const SPARES: usize = 8;
 
 /// Pieces of one vectored write: the system's limit, less the headers.
 const MAX_PARTS: usize = 1022;
@@ -136,6 +137,8 @@ pub(crate) struct State {
     /// The last append found no room.
     pub starved: bool,
     pub lost: Option<Lost>,
+    /// Damage that the owner knows of; readers need not tell it again.
+    pub told: Vec<Finding>,
 }
 
 impl State {
@@ -147,11 +150,32 @@ impl State {
         self.sealed.iter().map(|s| &s.segment).chain(self.active.iter().map(|a| &a.segment))
     }
 
+    /// Whether the owner knows of this damage.
+    pub fn knows(&self, finding: &Finding) -> bool {
+        let same = |f: &Finding| (&f.file, f.offset, &f.what) == (&finding.file, finding.offset, &finding.what);
+        let (mut at, end) = (finding.lost.start, finding.lost.end);
+        while let Some(more) = self.told.iter().find(|f| at < end && f.lost.contains(&at)) {
+            at = more.lost.end;
+        }
+        self.told.iter().any(same) || (finding.records() > 0 && at >= end)
+    }
+
     pub fn skip_to(&mut self, seq: u64) {
+        let seq = seq.min(MAX_SEQ);
         if seq > self.next {
             self.seal();
             self.next = seq;
         }
+    }
+
+    /// Goes on at `seq`. Records below it that are not there were given out once; without any segment,
+    /// those from `owed` on, if that is known: what is below may have been released.
+    pub fn missing_end(&mut self, disk: &dyn Disk, owed: Option<u64>, seq: u64) -> Option<Finding> {
+        let last = self.segments().next_back().map(|s| (s.first, s.end()));
+        let from = owed.filter(|_| last.is_none()).unwrap_or(self.next);
+        self.skip_to(seq);
+        let (first, offset) = last.unwrap_or((from, 0));
+        (from < seq).then(|| Damage { offset, bytes: 0, what: What::End, lost: from..seq }.of(file_of(disk, first)))
     }
 
     /// The active segment takes no more. What an earlier life of its file left behind is cut off.
@@ -205,8 +229,11 @@ impl Log {
         };
         state.changes += 1;
         state.seal();
-        let file = Arc::from(file);
+        let file: Arc<dyn DiskFile> = Arc::from(file);
         segment.set_file(&file);
+        let before = length;
+        let length = segment.begin(&*file, before);
+        state.bytes += length - before;
         state.active = Some(Active { segment: Arc::new(segment), file, length });
         Ok(())
     }
@@ -251,7 +278,7 @@ impl Log {
         let Some(active) = &mut state.active else { return Err(ErrorKind::NotFound.into()) };
         let segment = active.segment.clone();
         let end = segment.end();
-        let opening = SegmentHeader { first: segment.first, salt: segment.salt, reused: active.length > 0 }.encode();
+        let opening = SegmentHeader { first: segment.first, salt: segment.salt, reused: active.length > HEADER }.encode();
         let header = RecordHeader { seq: next, salt: segment.salt, ..header };
         let encoded = header.encode();
         let mut slices = Vec::with_capacity(parts.len() + 2);
@@ -264,8 +291,8 @@ impl Log {
         if let Err(e) = write_all(&*active.file, &mut slices, end) {
             let before = active.length;
             if active.file.truncate(end).is_ok() {
-                active.length = end;
-                state.bytes = state.bytes + end - before;
+                active.length = segment.begin(&*active.file, end);
+                state.bytes = state.bytes + active.length - before;
             } else {
                 // Whatever is behind the end now, it does not count: the next segment begins there.
                 active.length = active.file.length().unwrap_or(before).max(before);
@@ -306,6 +333,7 @@ impl Journal {
         let segment = settings.segment.min(settings.max / 8).max(HEADER);
         let path = disk.path().display().to_string();
         let (mut state, findings) = recover::open(&*disk).map_err(|error| OpenError { path, error })?;
+        state.told.clone_from(&findings);
         let surplus = spares.min(state.spares.len());
         state.leftovers.extend(state.spares.drain(surplus..).map(|s| Leftover { reusable: false, ..s }));
         let settings = Settings { segment, ..settings };
@@ -353,9 +381,13 @@ impl Journal {
     }
 
     /// Numbers below `seq` are not given out any more. For one who remembers numbers durably that
-    /// the log may have lost in a crash: new records must not be taken for those.
-    pub fn skip_to(&self, seq: u64) {
-        self.log.lock().skip_to(seq);
+    /// the log may have lost in a crash: new records must not be taken for those. Records that were
+    /// given out and are not there are told.
+    pub fn skip_to(&self, seq: u64) -> Option<Finding> {
+        let mut state = self.log.lock();
+        let finding = state.missing_end(&*self.log.disk, None, seq)?;
+        state.told.push(finding.clone());
+        Some(finding)
     }
 
     /// Reads from record `from` on, or from the oldest that is kept.

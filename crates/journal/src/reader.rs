@@ -46,7 +46,8 @@ impl Reader {
         self.next
     }
 
-    /// What was found since the last call: damage that was skipped. At most 1000 are kept.
+    /// What was found since the last call: damage that was skipped, other than what opening the log or
+    /// [`Journal::skip_to`](crate::Journal::skip_to) told already. At most 1000 are kept.
     pub fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
     }
@@ -109,11 +110,13 @@ impl Reader {
             let below = state.segments().find(|s| s.first > segment.first).map_or(u64::MAX, |s| s.first);
             (segment.clone(), segment.open(&*self.log.disk), below, state.released)
         };
-        if let Some(Place { segment: left, scan }) = self.place.take()
-            && let Some(mut damage) = scan.finish(left.end(), segment.first)
-        {
-            damage.lost.start = damage.lost.start.max(released);
-            if !damage.lost.is_empty() {
+        if let Some(Place { segment: left, mut scan }) = self.place.take() {
+            if let Some(mut damage) = scan.finish(left.end(), segment.first) {
+                damage.lost.start = damage.lost.start.max(released);
+                if !damage.lost.is_empty() {
+                    self.note(left.first, damage);
+                }
+            } else if let Ok(Some(damage)) = scan.overlap(left.end(), segment.first) {
                 self.note(left.first, damage);
             }
         }
@@ -136,7 +139,7 @@ impl Reader {
     fn note(&mut self, first: u64, damage: Damage) {
         let finding = damage.of(file_of(&*self.log.disk, first));
         self.lost += finding.records();
-        if self.findings.len() < MAX_FINDINGS {
+        if self.findings.len() < MAX_FINDINGS && !self.log.lock().knows(&finding) {
             self.findings.push(finding);
         }
     }

@@ -24,6 +24,15 @@ pub(crate) const HEADER: u64 = 32;
 /// Largest payload of one record, in bytes.
 pub const MAX_RECORD: usize = 64 << 20;
 
+/// Numbers of records are below this one, so that adding to one is safe.
+pub(crate) const MAX_SEQ: u64 = 1 << 62;
+
+/// Numbers of the records in the first `length` bytes of a segment are below this one, even if a GiB
+/// was cut out there: what is not is no record of it, whatever its checksum.
+pub(crate) fn plausible_below(first: u64, length: u64) -> u64 {
+    first.saturating_add(length.saturating_add(1 << 30) / HEADER)
+}
+
 /// 0xF5 is no byte of UTF-8 text, so that a search seldom stops for nothing.
 pub(crate) const MARKER: [u8; 4] = [0xF5, b'N', b'J', 0xA9];
 
@@ -106,7 +115,7 @@ impl RecordHeader {
             return None;
         }
         let header = RecordHeader { length: u32_at(bytes, 4), seq: u64_at(bytes, 8), salt: u64_at(bytes, 16), payload: u32_at(bytes, 24) };
-        (header.length as usize <= MAX_RECORD).then_some(header)
+        (header.length as usize <= MAX_RECORD && header.seq < MAX_SEQ).then_some(header)
     }
 
     /// Bytes of header and payload.

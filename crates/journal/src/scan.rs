@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::disk::DiskFile;
 use crate::finding::{Finding, What};
-use crate::record::{HEADER, MARKER, RecordHeader};
+use crate::record::{HEADER, MARKER, RecordHeader, plausible_below};
 use crate::window::{BLOCK, Window};
 
 /// Damage within one segment.
@@ -46,6 +46,7 @@ struct Hole {
 pub(crate) struct Scan {
     window: Window,
     salt: u64,
+    first: u64,
     /// Where to look next.
     at: u64,
     /// Number of the next record, if none is missing.
@@ -73,6 +74,7 @@ impl Scan {
         Scan {
             window: Window::new(file),
             salt,
+            first,
             at: HEADER,
             expect: first,
             from,
@@ -179,6 +181,19 @@ impl Scan {
         Some(Damage { offset: self.whole, bytes: end.saturating_sub(self.whole), what, lost })
     }
 
+    /// Records at the end of a segment that are none of its own, as the next one begins with record
+    /// `next`. A single one may be what a write that failed left behind.
+    pub fn overlap(&mut self, end: u64, next: u64) -> io::Result<Option<Damage>> {
+        let (mut at, mut seq) = (self.whole, next);
+        while self.expect == next && at + HEADER <= end {
+            let header = self.window.get(at, HEADER, end)?.first_chunk().and_then(RecordHeader::decode);
+            let Some(header) = header.filter(|h| h.salt == self.salt && h.seq == seq) else { break };
+            (at, seq) = (at + header.size(), seq + 1);
+        }
+        let found = Damage { offset: self.whole, bytes: at.min(end).saturating_sub(self.whole), what: What::Overlap, lost: 0..0 };
+        Ok((seq > next + 1).then_some(found))
+    }
+
     /// Bytes at the end that are no record.
     pub fn rest(&self, end: u64) -> u64 {
         end.saturating_sub(self.whole)
@@ -221,13 +236,18 @@ impl Scan {
         lost.start.max(self.from)..lost.end.max(self.from)
     }
 
+    /// Numbers that a record at `at` may have.
+    fn wanted(&self, at: u64) -> Range<u64> {
+        self.expect..self.below.min(plausible_below(self.first, at))
+    }
+
     /// The header at `at`, if it is one of this segment and of a record not seen yet.
     fn header(&mut self, at: u64, end: u64) -> io::Result<Option<RecordHeader>> {
         if at + HEADER > end {
             return Ok(None);
         }
         let header = self.window.get(at, HEADER, end)?.first_chunk().and_then(RecordHeader::decode);
-        Ok(header.filter(|h| h.salt == self.salt && (self.expect..self.below).contains(&h.seq)))
+        Ok(header.filter(|h| h.salt == self.salt && self.wanted(at).contains(&h.seq)))
     }
 
     /// Whether a record with a bad payload is as long as its header says, so that the next is where it
@@ -246,6 +266,12 @@ impl Scan {
     /// Looks for the next record after a hole. None if the hole is before what was asked for.
     fn leave(&mut self, hole: Hole, end: u64) -> io::Result<Option<Step>> {
         let header = match self.search(end) {
+            // An empty record in the place of the header would be overlooked once there is one behind it.
+            Ok(Some(header)) if self.at + header.size() <= HEADER => {
+                self.at += 1;
+                self.hole = Some(hole);
+                return Ok(None);
+            }
             Ok(Some(header)) => header,
             other => {
                 self.hole = Some(hole);
@@ -265,8 +291,8 @@ impl Scan {
     fn search(&mut self, end: u64) -> io::Result<Option<RecordHeader>> {
         while self.at + HEADER <= end {
             let length = BLOCK.min(end - self.at);
+            let (salt, wanted) = (self.salt, self.wanted(self.at));
             let block = self.window.get(self.at, length, end)?;
-            let (salt, wanted) = (self.salt, self.expect..self.below);
             let found = memchr::memmem::find_iter(block, &MARKER).find_map(|i| {
                 let header = RecordHeader::decode(block.get(i..)?.first_chunk()?)?;
                 (header.salt == salt && wanted.contains(&header.seq)).then_some((i, header))

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::disk::{Disk, DiskFile};
-use crate::record;
+use crate::disk::{Disk, DiskFile, write_all};
+use crate::record::{self, HEADER, MAX_SEQ, SegmentHeader};
 
 /// Sixteen hexadecimal digits, so that names sort as numbers do.
 pub(crate) fn name(first: u64) -> String {
@@ -16,7 +16,7 @@ pub(crate) fn name(first: u64) -> String {
 pub(crate) fn number(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;
     let plain = digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+    plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten().filter(|n| *n < MAX_SEQ)
 }
 
 /// What writers, readers and the one who synchronises know about a segment in common.
@@ -50,6 +50,20 @@ impl Segment {
     pub fn found(first: u64, salt: u64, end: u64) -> Segment {
         let (end, synced) = (AtomicU64::new(end), AtomicU64::new(0));
         Segment { first, salt, end, synced, suspect: AtomicBool::new(false), file: Mutex::new(closed()) }
+    }
+
+    /// Writes the header to its file, whose length is given, if that has none; returns the new length.
+    /// Empty files would look as if somebody had emptied them. That is all it is for: the header is
+    /// written again with the first record, and it does no harm if it is not there.
+    pub fn begin(&self, file: &dyn DiskFile, length: u64) -> u64 {
+        if length >= HEADER {
+            return length;
+        }
+        let header = SegmentHeader { first: self.first, salt: self.salt, reused: false }.encode();
+        match write_all(file, &mut [io::IoSlice::new(&header)], 0) {
+            Ok(()) => HEADER,
+            Err(_) => file.length().unwrap_or(length).max(length),
+        }
     }
 
     pub fn name(&self) -> String {
@@ -121,6 +135,7 @@ mod tests {
         assert_eq!(name(255), "00000000000000ff.log");
         assert_eq!(number(&name(255), ".log"), Some(255));
         assert!(name(9) < name(10) && name(u64::MAX - 1) < name(u64::MAX));
+        assert_eq!(number(&name(MAX_SEQ), ".log"), None);
         for strange in ["ff.log", "00000000000000FF.log", "00000000000000ff.log.damaged", "+0000000000000ff.log", ".log"] {
             assert_eq!(number(strange, ".log"), None, "{strange}");
         }

@@ -9,5 +9,7 @@ mod behaviour;
 mod damage;
 #[path = "journal/faults.rs"]
 mod faults;
+#[path = "journal/impostors.rs"]
+mod impostors;
 #[path = "journal/model.rs"]
 mod model;

@@ -39,6 +39,7 @@ mod raw;
 mod read;
 mod record;
 mod selection;
+mod sync;
 mod text;
 mod ticket;
 mod uuid;

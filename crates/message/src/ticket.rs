@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// What became of a batch at its worst consumer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -5,6 +5,7 @@ mod cat;
 mod check;
 mod completions;
 mod control;
+mod journal;
 mod list;
 mod logging;
 mod lua;
@@ -12,6 +13,7 @@ mod names;
 mod new;
 mod quote;
 mod registry;
+mod rejects;
 mod reload;
 mod replay;
 mod run;
@@ -63,6 +65,8 @@ enum Command {
     New(new::Args),
     Reload(reload::Args),
     Status(status::Args),
+    Journal(journal::Args),
+    Rejects(rejects::Args),
     Lua(lua::Args),
     Replay(replay::Args),
     Completions(completions::Args),
@@ -124,6 +128,8 @@ fn main() -> ExitCode {
         Command::New(args) => new::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Journal(args) => journal::run(&args),
+        Command::Rejects(args) => rejects::run(&args),
         Command::Lua(args) => lua::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -18,6 +18,11 @@ pub fn printable(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// `1 message`, `2 messages`.
+pub fn count(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
 /// A line on standard error. Nobody left to read it is no reason to fail.
 pub fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");

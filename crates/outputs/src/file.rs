@@ -6,7 +6,7 @@
 //! * No path leaves `dir`, whatever a message says: see [`template`] and [`beneath`].
 //! * A batch is one write per file. When the disk is full, what was written of it is taken back, the
 //!   messages are retried, and no half line stays.
-//! * A message counts as delivered when the system has it; with `durable`, when the disk has it.
+//! * A message counts as delivered when the system has it; with `sync_writes`, when the disk has it.
 //! * A file renamed or removed by someone else (`logrotate`) is noticed within a second.
 //!
 //! Messages from the network decide how many files there are when the name contains their values;
@@ -49,10 +49,10 @@ pub const KIND: Kind = Kind::output("file", Stability::Stable, build)
             .sample("\"1d\"")
             .doc("Start a new file when this much of UTC has passed, counted from 1970: `1d` is midnight."),
         Opt::integer("keep").default("5").doc("Rotated files that stay, as `name.1` (the latest), `name.2` and so on."),
-        Opt::bool("durable")
+        Opt::bool("sync_writes")
             .default("false")
             .doc("A message counts as delivered only when it is on disk, not when the system has taken it."),
-        Opt::duration("sync").sample("\"1s\"").doc("Force what was written to disk this often. Not needed with `durable`."),
+        Opt::duration("sync").sample("\"1s\"").doc("Force what was written to disk this often. Not needed with `sync_writes`."),
         Opt::string("mode").default("0640").doc("Permissions of new files, in octal; the umask is taken off."),
         Opt::integer("max_open_files").default("64").doc("Files held open; the one not written for longest is closed first."),
     ])
@@ -74,7 +74,7 @@ fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Output>, Problem> {
     }
     let rotation = Rotation { size: o.get_size("rotate_size"), every: o.get_duration("rotate_every"), keep: between("keep", 10_000)? };
     let mut files = Files::new(o.path("dir").to_path_buf(), mode, rotation);
-    files.durable = o.bool("durable");
+    files.durable = o.bool("sync_writes");
     files.sync = o.get_duration("sync");
     files.max_open = between("max_open_files", 100_000)? as usize;
     Ok(Box::new(File { template, files, gathered: Vec::new() }))
@@ -203,7 +203,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let dir = tmp.path().join("new/dir");
         for durable in [false, true] {
-            let mut delivery = output(&dir, &format!("mode = '0600'\ndurable = {durable}\nsync = '1s'")).unwrap();
+            let mut delivery = output(&dir, &format!("mode = '0600'\nsync_writes = {durable}\nsync = '1s'")).unwrap();
             assert!(done(&delivery.write(&payloads(["a", "b"]))) && done(&delivery.write(&payloads(["c"]))));
             delivery.close();
         }

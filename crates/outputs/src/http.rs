@@ -47,8 +47,8 @@ pub const KIND: Kind = Kind::output("http", Stability::Experimental, build)
         Opt::string("content_type").default("application/x-ndjson").doc("Content-Type of the bodies: what the encoder writes."),
         Opt::bool("gzip").default("false").doc("Compresses bodies; the server has to know `Content-Encoding: gzip`."),
         Opt::strings("retry_status")
-            .sample("[\"401\", \"404\"]")
-            .doc("Further statuses of 4xx after which messages are kept and sent again, because they are no fault of the messages."),
+            .sample("[\"401\", \"403\", \"409\"]")
+            .doc("Statuses of 4xx after which messages are kept and sent again, because they are no fault of the messages, besides 408, 425 and 429. Default: 401, 403, 404 and 407, for a wrong password or URL."),
         Opt::duration("connect_timeout").default("5s").doc("How long one attempt to connect may take."),
         Opt::duration("timeout").default("30s").doc("How long a request may take from its beginning to the end of the answer."),
     ])
@@ -135,8 +135,15 @@ fn retry_status(o: &Options) -> Result<Vec<StatusCode>, Problem> {
         let status = StatusCode::from_bytes(text.as_bytes()).ok().filter(StatusCode::is_client_error);
         status.ok_or_else(|| o.problem("retry_status", format!("`{text}` in `retry_status`"), "expected statuses from 400 to 499"))
     };
+    if !o.given("retry_status") {
+        return Ok(NO_FAULT.to_vec());
+    }
     o.strings("retry_status").iter().map(status).collect()
 }
+
+/// Statuses that tell of the configuration, not of messages.
+const NO_FAULT: [StatusCode; 4] =
+    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::PROXY_AUTHENTICATION_REQUIRED];
 
 impl Output for Http {
     fn write(&mut self, batch: &OutBatch<'_>, cx: &mut OutCx<'_>) {

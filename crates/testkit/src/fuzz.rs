@@ -3,11 +3,14 @@
 
 mod configuration;
 mod framing;
+mod journal;
 #[cfg(feature = "lua")]
 mod lua;
 mod records;
 
 use matcher::{Index, Matcher, Selected};
+use message::frozen::{Freezer, thaw};
+use message::{Batch, Pool};
 use metrics::statsd::{self, Dialect};
 use plugin::Registry;
 
@@ -27,6 +30,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("log_format", records::log_format),
     ("statsd", statsd),
     ("config", configuration::config),
+    ("journal", |_, data| journal::directory(data)),
+    ("frozen", |_, data| frozen(data)),
     #[cfg(feature = "lua")]
     ("lua_script", lua::script),
     #[cfg(feature = "lua")]
@@ -95,6 +100,23 @@ fn statsd(registry: &Registry, data: &[u8]) {
         assert!(!small || messages == if refused == 0 { taken } else { 0 }, "{messages} messages of {taken} samples");
         assert!(!small || rejects == usize::from(refused > 0 || taken == 0));
     }
+}
+
+/// Of what is taken for a frozen batch everything can be read, and it is the same when it is frozen again.
+fn frozen(data: &[u8]) {
+    let pool = Pool::default();
+    let Ok(batch) = thaw(data, &pool) else { return };
+    let all = |batch: &Batch| batch.iter().map(garbage::read).collect::<Vec<_>>();
+    let read = all(&batch);
+    let (mut freezer, everything) = (Freezer::default(), batch.all());
+    let again = thaw(&freezer.freeze(&batch, &everything).parts.concat(), &pool).unwrap_or_else(|e| panic!("{e} of what was frozen"));
+    assert_eq!(all(&again), read);
+    let whole = |batch: &Batch| {
+        let mut bytes = Vec::new();
+        batch.iter().for_each(|m| message::wire::encode(m, &mut bytes));
+        bytes
+    };
+    assert_eq!(whole(&again), whole(&batch));
 }
 
 /// The number that was measured, if it is one.

@@ -6,6 +6,7 @@
 
 mod contender;
 mod cores;
+mod durability;
 mod example;
 mod fanout;
 pub mod floor;

@@ -15,6 +15,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// The most resident memory that was seen.
     pub rss_kib: u64,
+    /// Bytes it handed to calls that write, whatever to.
+    pub written: u64,
 }
 
 /// A running child. Dropped, it is killed.
@@ -77,6 +79,11 @@ impl Process {
         text.lines().find_map(|l| l.strip_prefix(key))?.split_whitespace().next()?.parse().ok()
     }
 
+    fn written(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/io", self.child.id())).unwrap_or_default();
+        text.lines().find_map(|l| l.strip_prefix("wchar: ")?.parse().ok()).unwrap_or(0)
+    }
+
     /// Whether it ended by itself.
     pub fn ended(&mut self) -> bool {
         self.rss_kib = self.rss_kib.max(self.status("VmHWM:").unwrap_or(0));
@@ -84,7 +91,7 @@ impl Process {
     }
 
     fn usage(&self) -> Usage {
-        Usage { wall: self.started.elapsed(), cpu: self.cpu(), rss_kib: self.rss_kib }
+        Usage { wall: self.started.elapsed(), cpu: self.cpu(), rss_kib: self.rss_kib, written: self.written() }
     }
 
     /// Waits until it ends by itself.

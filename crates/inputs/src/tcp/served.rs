@@ -52,12 +52,14 @@ pub(super) struct Served<'a> {
     /// When idle connections were last looked for, and a refusal last logged.
     checked: Duration,
     refused: Option<Duration>,
+    /// A peer has ended: what it sent may be accepted already, and nothing tells that again.
+    ended: bool,
 }
 
 impl<'a> Served<'a> {
     /// None yet. `now` is of the steady clock.
     pub fn new(tcp: &'a Tcp, now: Duration) -> Served<'a> {
-        Served { tcp, connections: Vec::new(), accept_from: now, checked: now, refused: None }
+        Served { tcp, connections: Vec::new(), accept_from: now, checked: now, refused: None, ended: false }
     }
 
     /// Waits until something happens, then reads once from every connection that has something.
@@ -71,7 +73,7 @@ impl<'a> Served<'a> {
         for &(i, events) in ready.connections.iter().rev() {
             self.serve(i, events, now, cx);
         }
-        if ready.progress {
+        if std::mem::take(&mut self.ended) || ready.progress {
             self.answer_all(now, cx);
         }
         if ready.listener {
@@ -125,7 +127,7 @@ impl<'a> Served<'a> {
                 connection.ended = true;
                 cx.intake.end_of_stream(connection.stream);
                 cx.intake.hand_on();
-                self.answer(i, now, cx);
+                self.ended = true;
             }
             Ok(0) => self.close(i, cx),
             Ok(n) => {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use journal::{AppendError, Cursors, Finding, Journal, MAX_RECORD, Settings, What, inspect};
+use journal::{AppendError, Cursors, Finding, Journal, MAX_RECORD, Settings, inspect};
 use tempfile::TempDir;
 
 /// Sixteen records of 1000 bytes fill a segment.
@@ -94,12 +94,13 @@ fn released_segments_go_and_their_files_are_used_again() {
     assert_eq!(files(&dir, ".log"), segments, "a segment goes as a whole");
     journal.release(81).unwrap();
     assert!(journal.first() <= 81 && journal.first() > 60);
-    assert_eq!(files(&dir, ".spare"), 2);
+    let gone = segments - files(&dir, ".log");
+    assert_eq!(files(&dir, ".spare"), gone.min(journal::SPARES));
     let bytes: u64 = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
     assert_eq!(journal.bytes(), bytes);
     assert_eq!(payloads(&journal, 1).0.len() as u64, 101 - journal.first());
     fill(&journal, 40);
-    assert_eq!(files(&dir, ".spare"), 0);
+    assert!(files(&dir, ".spare") < gone.min(journal::SPARES));
     let first = journal.first();
     drop(journal);
     // Behind the last record there is what the file held before; nobody takes it for records.
@@ -157,12 +158,12 @@ fn numbers_that_a_cursor_has_seen_are_not_given_out_again() {
     cursors.save().unwrap();
     let journal = open(dir.path());
     assert_eq!(journal.append(&[b"x"]).unwrap(), 500);
-    journal.skip_to(400);
-    journal.skip_to(600);
+    assert_eq!(journal.skip_to(400), None);
+    assert_eq!(journal.skip_to(600).unwrap().lost, 501..600);
     assert_eq!(journal.append(&[b"y"]).unwrap(), 600);
     let (found, findings) = payloads(&journal, 500);
     assert_eq!(found, [b"x", b"y"]);
-    assert_eq!((findings[0].what.clone(), findings[0].lost.clone()), (What::Missing, 501..600));
+    assert_eq!(findings, [], "that one was told");
 }
 
 #[test]

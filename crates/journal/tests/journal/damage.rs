@@ -170,6 +170,26 @@ fn a_segment_whose_header_is_gone_is_read_by_its_records() {
     assert_eq!(findings[0].what, What::SegmentHeader);
 }
 
+/// The log would go on behind it, and the segment would not be known by its records any more.
+#[test]
+fn a_record_with_a_number_that_no_segment_can_reach_is_none() {
+    let sizes = [100];
+    let disk = log(&sizes);
+    let name = logs(&disk).pop().unwrap();
+    let whole = read(&log(&sizes), &sizes).0;
+    let mut bytes = disk.bytes(&name);
+    bytes[..HEADER].fill(0xAA);
+    let mut header = bytes[HEADER..2 * HEADER].to_vec();
+    header[8..16].copy_from_slice(&(1u64 << 40).to_le_bytes());
+    let sum = crc32fast::hash(&header[..28]);
+    header[28..].copy_from_slice(&sum.to_le_bytes());
+    bytes.splice(HEADER..HEADER, header.into_iter().chain([0; 100]));
+    disk.set_bytes(&name, &bytes);
+    let (found, findings) = read(&disk, &sizes);
+    assert_eq!(found, whole);
+    assert!(findings.iter().all(|f| f.records() == 0), "{findings:?}");
+}
+
 #[test]
 fn an_unreadable_last_segment_does_not_bring_its_numbers_back() {
     let sizes = [100];

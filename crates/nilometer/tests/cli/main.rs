@@ -2,10 +2,12 @@
 
 mod cat;
 mod check;
+mod journal;
 mod list;
 mod lua;
 mod lua_everywhere;
 mod nilo;
+mod rejects;
 mod relay;
 mod run;
 mod sandboxes;

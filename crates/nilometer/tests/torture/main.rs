@@ -53,8 +53,10 @@ fn a_count_of_acknowledged_messages_is_exact_when_it_is_killed() {
 
 #[test]
 fn a_full_journal_is_waited_for() {
-    let trial = Trial { full: Full::Journal, time: Duration::from_secs(1), kill: false };
-    holds(disk::torture(Load { rate: 20_000, ..load() }, trial));
+    for kill in [false, true] {
+        let trial = Trial { full: Full::Journal, time: Duration::from_secs(1), kill };
+        holds(disk::torture(Load { rate: 20_000, ..load() }, trial));
+    }
 }
 
 #[test]

@@ -199,7 +199,8 @@ fn a_server_that_is_busy_is_asked_again_when_it_says() {
 fn statuses_of_the_configuration_are_retried() {
     let server = Server::new(|_| ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", false));
     let batch = payloads(["a"]);
-    assert!(matches!(&server.output("").write(&batch)[..], [Verdict::Reject(_)]));
+    assert!(matches!(&server.output("").write(&batch)[..], [Verdict::Retry { .. }]), "a wrong password");
+    assert!(matches!(&server.output("retry_status = '409'").write(&batch)[..], [Verdict::Reject(_)]));
     assert!(matches!(&server.output("retry_status = '401'").write(&batch)[..], [Verdict::Retry { .. }]));
 }
 

@@ -58,7 +58,7 @@ impl Contender {
     }
 }
 
-/// Records a second and a CPU-second, in thousands, and memory.
+/// Records a second and a CPU-second, in thousands, memory, and what was written.
 pub fn rates(records: u64, usage: Usage) -> Values {
     let thousands = records as f64 / 1e3;
     // The kernel counts in steps of 10 ms.
@@ -68,6 +68,7 @@ pub fn rates(records: u64, usage: Usage) -> Values {
         ("k/s wall", thousands / usage.wall.as_secs_f64()),
         ("CPU-s", cpu.as_secs_f64()),
         ("RSS MB", usage.rss_kib as f64 / 1024.0),
+        ("MB written", usage.written as f64 / 1e6),
     ]
 }
 

@@ -136,10 +136,10 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Draws what the tables compare, those of the rooms left out.
+/// Draws what the tables compare, of those that are to be drawn.
 pub fn draw(machine: &str, tables: &[Table]) -> String {
     let mut picture = Picture { body: String::new(), y: 0.0 };
-    tables.iter().filter(|t| t.workload.runs_nilo).for_each(|t| picture.table(t));
+    tables.iter().filter(|t| t.workload.drawn).for_each(|t| picture.table(t));
     picture.legend(machine);
     let (body, height) = (picture.body, picture.y + 12.0);
     format!(

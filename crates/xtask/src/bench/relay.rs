@@ -32,7 +32,10 @@ fn both(sender: Process, receiver: Process, log: &AccessLog, out: &Path) -> Resu
     let found = fs::metadata(out)?.len();
     ensure!(found == size, "{found} bytes came out, {size} went in");
     let wall = start.elapsed();
-    Ok(rates(log.lines, Usage { wall, cpu: sent.cpu + received.cpu, rss_kib: sent.rss_kib.max(received.rss_kib) }))
+    Ok(rates(
+        log.lines,
+        Usage { wall, cpu: sent.cpu + received.cpu, rss_kib: sent.rss_kib.max(received.rss_kib), written: sent.written + received.written },
+    ))
 }
 
 fn floor(log: AccessLog) -> Contender {
@@ -48,34 +51,50 @@ fn floor(log: AccessLog) -> Contender {
     })
 }
 
-fn sending(log: &AccessLog, address: SocketAddr) -> String {
+/// What the two say to each other, and keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// The receiver says what it has accepted.
+    pub acknowledge: bool,
+    /// The receiver keeps what it has accepted and not delivered yet.
+    pub durable: bool,
+}
+
+fn sending(globals: &str, log: &AccessLog, address: SocketAddr, link: Link) -> String {
     format!(
-        "[input.log]\ntype = \"tail\"\npaths = [{:?}]\nonce = true\n\
-         [output.relay]\ntype = \"tcp\"\naddress = \"{address}\"\nmatch = 'TRUE'\n",
-        log.path
+        "{globals}[input.log]\ntype = \"tail\"\npaths = [{:?}]\nonce = true\n\
+         [output.relay]\ntype = \"tcp\"\naddress = \"{address}\"\nmatch = 'TRUE'\nacknowledge = {}\n",
+        log.path, link.acknowledge
     )
 }
 
-fn receiving(address: SocketAddr) -> String {
+fn receiving(globals: &str, address: SocketAddr, link: Link) -> String {
+    let Link { acknowledge, durable } = link;
     format!(
-        "[input.relay]\ntype = \"tcp\"\nlisten = \"{address}\"\nsplitter = \"heka\"\ndecoder = \"heka\"\n\
-         [output.file]\ntype = \"file\"\ndir = \"{{dir}}/out\"\nname = \"lines\"\nmatch = 'TRUE'\nencoder = \"line\"\n"
+        "{globals}[input.relay]\ntype = \"tcp\"\nlisten = \"{address}\"\nsplitter = \"heka\"\ndecoder = \"heka\"\nacknowledge = {acknowledge}\n\
+         [output.file]\ntype = \"file\"\ndir = \"{{dir}}/out\"\nname = \"lines\"\nmatch = 'TRUE'\nencoder = \"line\"\ndurable = {durable}\n"
     )
 }
 
-/// W9.
-pub fn two(settings: &Settings) -> Result<Vec<Contender>> {
-    let log = AccessLog::make(&settings.dir, settings.lines(3_000_000))?;
-    let (a, b) = (settings.case("W9", "sender"), settings.case("W9", "receiver"));
-    let bare = floor(log.clone()).floor();
-    let nilo = Contender::new("nilo → nilo", move || {
+/// Two of the program, both with these lines before their configuration.
+pub fn nilo(settings: &Settings, workload: &str, name: &str, log: &AccessLog, globals: &str, link: Link) -> Contender {
+    let case = |end: &str| settings.case(workload, &format!("{name} {end}"));
+    let (a, b, log, globals) = (case("sender"), case("receiver"), log.clone(), globals.to_string());
+    Contender::new(name, move || {
         let address = free_address()?;
-        let (mut receiver, mut sender) = (b.prepare(&receiving(address), &[])?, a.prepare(&sending(&log, address), &[])?);
+        let mut receiver = b.prepare(&receiving(&globals, address, link), &[])?;
+        let mut sender = a.prepare(&sending(&globals, &log, address, link), &[])?;
         receiver.start()?;
         sender.start()?;
         let out = receiver.path("out/lines");
         both(sender.take_process()?, receiver.take_process()?, &log, &out)
             .with_context(|| format!("sender: {}\nreceiver: {}", sender.log_end(), receiver.log_end()))
-    });
-    Ok(vec![bare, nilo])
+    })
+}
+
+/// W9.
+pub fn two(settings: &Settings) -> Result<Vec<Contender>> {
+    let log = AccessLog::make(&settings.dir, settings.lines(3_000_000))?;
+    let plain = Link { acknowledge: false, durable: false };
+    Ok(vec![floor(log.clone()).floor(), nilo(settings, "W9", "nilo → nilo", &log, "", plain)])
 }

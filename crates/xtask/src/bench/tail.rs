@@ -10,8 +10,9 @@ use super::inputs::AccessLog;
 use super::peers::{self, Task};
 use crate::daemon::Daemon;
 
-fn input(log: &AccessLog, decoder: &str) -> String {
-    format!("[input.log]\ntype = \"tail\"\npaths = [{:?}]\nonce = true\ndecoder = \"{decoder}\"\n", log.path)
+/// A configuration that begins with `globals` and reads the log once.
+pub fn input(globals: &str, log: &AccessLog, decoder: &str) -> String {
+    format!("{globals}[input.log]\ntype = \"tail\"\npaths = [{:?}]\nonce = true\ndecoder = \"{decoder}\"\n", log.path)
 }
 
 fn floor(program: &str, args: &[&str], log: &AccessLog) -> Contender {
@@ -23,7 +24,18 @@ fn floor(program: &str, args: &[&str], log: &AccessLog) -> Contender {
     })
 }
 
-fn nilo(
+/// Every line, or those that `matcher` lets through, dropped.
+fn null(globals: &str, log: &AccessLog, matcher: &str) -> String {
+    format!("{}[output.null]\ntype = \"null\"\nmatch = '{matcher}'\n", input(globals, log, "none"))
+}
+
+/// The configuration of W1.
+pub fn to_null(globals: &str, log: &AccessLog) -> String {
+    null(globals, log, "TRUE")
+}
+
+/// Runs the program to its end, and lets `check` look at its directory.
+pub fn nilo(
     settings: &Settings,
     workload: &str,
     name: &str,
@@ -42,12 +54,11 @@ fn nilo(
 /// W1.
 pub fn nothing(settings: &Settings) -> Result<Vec<Contender>> {
     let log = AccessLog::make(&settings.dir, settings.lines(24_000_000))?;
-    let null = |matcher: &str| format!("{}[output.null]\ntype = \"null\"\nmatch = '{matcher}'\n", input(&log, "none"));
     let mut all = vec![
         floor("grep", &["-c", "STRING_NOT_THERE"], &log).floor(),
         floor("wc", &["-l"], &log),
-        nilo(settings, "W1", "nilo, to null", &log, null("TRUE"), "", |_, _| Ok(())),
-        nilo(settings, "W1", "nilo, searching as grep does", &log, null("Payload =~ /STRING_NOT_THERE/"), "", |_, _| Ok(())),
+        nilo(settings, "W1", "nilo, to null", &log, to_null("", &log), "", |_, _| Ok(())),
+        nilo(settings, "W1", "nilo, searching as grep does", &log, null("", &log, "Payload =~ /STRING_NOT_THERE/"), "", |_, _| Ok(())),
     ];
     let (program, tailed) = (settings.nilo.clone(), log.clone());
     all.push(Contender::new("nilo tail --once --match", move || {
@@ -77,7 +88,7 @@ pub fn errors(settings: &Settings) -> Result<Vec<Contender>> {
     };
     let mut all = vec![
         floor("grep", &["-c", "\" 50[0-9] "], &log).floor(),
-        nilo(settings, "W2", "nilo", &log, input(&log, "nginx") + output, "", check),
+        nilo(settings, "W2", "nilo", &log, input("", &log, "nginx") + output, "", check),
     ];
     all.extend(access_peers(settings, Task::Errors)?);
     Ok(all)
@@ -109,9 +120,9 @@ pub fn lua(settings: &Settings) -> Result<Vec<Contender>> {
         ensure!(text.trim() == log.lines.to_string(), "the script counted {}, there are {} lines", text.trim(), log.lines);
         Ok(())
     };
-    let null = input(&log, "nginx") + "[output.null]\ntype = \"null\"\nmatch = 'TRUE'\n";
+    let null = input("", &log, "nginx") + "[output.null]\ntype = \"null\"\nmatch = 'TRUE'\n";
     Ok(vec![
-        nilo(settings, "W3", "nilo, one read", &log, input(&log, "nginx") + rest, ONE_READ, check),
+        nilo(settings, "W3", "nilo, one read", &log, input("", &log, "nginx") + rest, ONE_READ, check),
         nilo(settings, "W3", "nilo, decoding only", &log, null, "", |_, _| Ok(())),
     ])
 }

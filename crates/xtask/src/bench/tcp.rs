@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::contender::{Contender, LIMIT, Values, rates};
+use super::contender::{Case, Contender, LIMIT, Values, rates};
 use super::peers::{self, Task};
 use super::{Settings, inputs};
 use crate::process::Process;
@@ -76,15 +76,36 @@ fn floor(name: &'static str, file: &Path, lines: u64, command: impl Fn(SocketAdd
     })
 }
 
+/// A loop of the machine itself.
+pub fn bare(file: &Path, lines: u64) -> Contender {
+    floor("a bare loop of read and write", file, lines, |address, out| {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["floor", "tcp", &address.to_string()]).arg(out);
+        Ok(command)
+    })
+}
+
+/// The program, with these lines before its configuration and within its output.
+pub fn nilo(case: Case, name: &str, file: &Path, lines: u64, globals: &str, output: &str) -> Contender {
+    let (source, globals, output) = (file.to_path_buf(), globals.to_string(), output.to_string());
+    Contender::new(name, move || {
+        let address = free_address()?;
+        let config = format!(
+            "{globals}[input.lines]\ntype = \"tcp\"\nlisten = \"{address}\"\n\
+             [output.file]\ntype = \"file\"\ndir = \"{{dir}}/out\"\nname = \"lines\"\nmatch = 'TRUE'\nencoder = \"line\"\n{output}"
+        );
+        let mut daemon = case.prepare(&config, &[])?;
+        daemon.start()?;
+        let out = daemon.path("out/lines");
+        receive(daemon.take_process()?, &source, address, &out, lines).with_context(|| daemon.log_end())
+    })
+}
+
 /// W4.
 pub fn raw(settings: &Settings) -> Result<Vec<Contender>> {
     let lines = settings.lines(12_000_000);
     let file = inputs::syslog(&settings.dir, lines)?;
-    let bare = floor("a bare loop of read and write", &file, lines, |address, out| {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["floor", "tcp", &address.to_string()]).arg(out);
-        Ok(command)
-    });
+    let bare = bare(&file, lines);
     let mut all = match peers::in_path("socat") {
         Some(_) => {
             let socat = floor("socat -u -b 1048576", &file, lines, |address, out| {
@@ -97,18 +118,7 @@ pub fn raw(settings: &Settings) -> Result<Vec<Contender>> {
         }
         None => vec![bare.floor()],
     };
-    let (case, source) = (settings.case("W4", "nilo"), file);
-    all.push(Contender::new("nilo", move || {
-        let address = free_address()?;
-        let config = format!(
-            "[input.lines]\ntype = \"tcp\"\nlisten = \"{address}\"\n\
-             [output.file]\ntype = \"file\"\ndir = \"{{dir}}/out\"\nname = \"lines\"\nmatch = 'TRUE'\nencoder = \"line\"\n"
-        );
-        let mut daemon = case.prepare(&config, &[])?;
-        daemon.start()?;
-        let out = daemon.path("out/lines");
-        receive(daemon.take_process()?, &source, address, &out, lines).with_context(|| daemon.log_end())
-    }));
+    all.push(nilo(settings.case("W4", "nilo"), "nilo", &file, lines, "", ""));
     let lines = settings.lines_for_peers();
     all.extend(peers::contenders(settings, Task::Tcp, &inputs::syslog(&settings.dir, lines)?, lines));
     Ok(all)

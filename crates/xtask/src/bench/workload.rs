@@ -3,7 +3,7 @@ use anyhow::Result;
 use super::Settings;
 use super::contender::{Contender, RATE};
 use super::table::OF_FLOOR;
-use super::{cores, fanout, idle, latency, matchers, relay, rooms, sandbox, statsd, tail, tcp};
+use super::{cores, durability, fanout, idle, latency, matchers, relay, rooms, sandbox, statsd, tail, tcp};
 
 /// A table: what is done, by whom, and what is compared.
 pub struct Workload {
@@ -14,6 +14,8 @@ pub struct Workload {
     pub goals: &'static [Goal],
     /// Whether the program is run.
     pub runs_nilo: bool,
+    /// Whether it is in the picture.
+    pub drawn: bool,
     pub contenders: fn(&Settings) -> Result<Vec<Contender>>,
 }
 
@@ -58,12 +60,12 @@ const fn workload(
     goals: &'static [Goal],
     contenders: Contenders,
 ) -> Workload {
-    Workload { name, what, compared, goals, runs_nilo: true, contenders }
+    Workload { name, what, compared, goals, runs_nilo: true, drawn: true, contenders }
 }
 
 /// Figures of one room, made by an example of its crate.
 const fn figures(name: &'static str, what: &'static str, contenders: Contenders) -> Workload {
-    Workload { name, what, compared: "ns", goals: &[], runs_nilo: false, contenders }
+    Workload { name, what, compared: "ns", goals: &[], runs_nilo: false, drawn: false, contenders }
 }
 
 pub const ALL: &[Workload] = &[
@@ -116,6 +118,17 @@ pub const ALL: &[Workload] = &[
         &[most("nilo", latency::P99, 5.0), most("nilo", latency::P999, 20.0)],
         latency::follow,
     ),
+    Workload {
+        drawn: false,
+        ..workload(
+            "durability",
+            "cost of durability",
+            durability::COST,
+            // What is written twice may cost half as much again.
+            &[most("W4: durable, 200ms", OF_FLOOR, 1.5), most("W9: acknowledged, durable, 200ms", OF_FLOOR, 1.5)],
+            durability::cost,
+        )
+    },
     figures("sandbox", "what a Lua sandbox costs", sandbox::sandbox),
     figures("parsing", "one line of nginx's access log, 8 captures", sandbox::parsing),
     figures("rooms", "what each room costs by itself", rooms::rooms),

@@ -125,6 +125,12 @@ impl fmt::Display for Report {
             let max = self.restarts.iter().max().copied().unwrap_or_default();
             writeln!(f, "  restart to first delivery: median {:.0?}, longest {max:.0?}", middle(&self.restarts))?;
         }
+        for o in self.outcomes.iter().filter(|o| o.repeats.len() > 2) {
+            let mut runs: Vec<(u64, usize)> = o.repeats.iter().copied().zip(1..).filter(|(n, _)| *n > 0).collect();
+            runs.sort_unstable_by(|a, b| b.cmp(a));
+            let most: Vec<String> = runs.iter().take(6).map(|(n, run)| format!("{n} in {run}")).collect();
+            writeln!(f, "  {}: runs with most duplicates: {}", o.name, most.join(", "))?;
+        }
         self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))?;
         for o in &self.outcomes {
             o.gaps.iter().try_for_each(|gap| writeln!(f, "  {}: lost {gap}", o.name))?;
