@@ -152,8 +152,6 @@ impl Engine {
             self.start_filter(&mut running, plan, filter)?;
         }
         self.swap_table(&running);
-        // Consumers have their cursors on disk before there is anything for them in the journal.
-        self.durable.as_ref().map(|durable| durable.save(&self.router.queues()));
         self.durable.iter().for_each(|durable| durable.started());
         for input in &plan.inputs {
             self.start_input(&mut running, plan, input, None)?;

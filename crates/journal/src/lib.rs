@@ -59,7 +59,6 @@ mod segment;
 mod sync;
 mod window;
 
-use std::time::Duration;
 
 pub use cursors::Cursors;
 pub use finding::{Finding, What};
@@ -67,13 +66,3 @@ pub use log::{AppendError, Journal, OpenError, SPARES, Settings};
 pub use reader::{Reader, Record};
 pub use record::MAX_RECORD;
 pub use sync::Lost;
-
-/// How often the owner of a log calls [`Journal::sync`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Sync {
-    /// Before anything is acknowledged.
-    Always,
-    Every(Duration),
-    /// What was appended survives the end of the process only.
-    Never,
-}
