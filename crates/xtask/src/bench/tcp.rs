@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::contender::{Case, Contender, LIMIT, Values, rates};
 use super::peers::{self, Task};
 use super::{Settings, inputs};
+use crate::package;
 use crate::process::Process;
 
 /// An address nobody listens at for the moment.
@@ -106,7 +107,7 @@ pub fn raw(settings: &Settings) -> Result<Vec<Contender>> {
     let lines = settings.lines(12_000_000);
     let file = inputs::syslog(&settings.dir, lines)?;
     let bare = bare(&file, lines);
-    let mut all = match peers::in_path("socat") {
+    let mut all = match package::in_path("socat") {
         Some(_) => {
             let socat = floor("socat -u -b 1048576", &file, lines, |address, out| {
                 let mut command = Command::new("socat");
