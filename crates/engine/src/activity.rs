@@ -82,10 +82,19 @@ impl Activity {
 
     /// Tries again and again, for changing reasons, since the first time.
     pub fn retry(&self, why: &str) {
+        self.again(format!("retrying: {why}"));
+    }
+
+    /// As [`Activity::retry`], with a few messages at a time.
+    pub fn probe(&self, why: &str) {
+        self.again(format!("open, trying a few messages at a time: {why}"));
+    }
+
+    fn again(&self, what: String) {
         let first = now();
         self.with(|i| {
             let since = i.wait.as_ref().map_or(first, |w| w.since);
-            i.wait = Some(Doing { deed: Deed::Waiting(format!("retrying: {why}")), since });
+            i.wait = Some(Doing { deed: Deed::Waiting(what), since });
         });
     }
 

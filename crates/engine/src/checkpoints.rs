@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,6 +18,8 @@ use crate::tracker::Remembered;
 pub(crate) struct StateDir {
     path: PathBuf,
     lock: File,
+    /// Random, 48 bits: what it is in the identities of injected messages.
+    instance: u64,
     /// States of plugins that are not on disk yet.
     pending: Mutex<BTreeMap<Arc<str>, Pending>>,
 }
@@ -31,6 +34,9 @@ struct Pending {
 
 /// Version of the layout below the state directory.
 const VERSION: &str = "nilometer state 1\n";
+
+/// Most tickets that wait for a state to be on disk, so that memory does not grow while the disk fails for days.
+const MOST_UNSAVED: usize = 200_000;
 
 /// Largest file read back, in bytes.
 const MAX_FILE: u64 = 256 << 20;
@@ -57,11 +63,17 @@ impl StateDir {
             Ok(_) => {}
             Err(_) => write_atomically(&version, VERSION.as_bytes()).map_err(failed)?,
         }
-        Ok(StateDir { path: path.to_path_buf(), lock, pending: Mutex::default() })
+        let instance = instance(&path.join("instance")).map_err(failed)?;
+        Ok(StateDir { path: path.to_path_buf(), lock, instance, pending: Mutex::default() })
+    }
+
+    /// Number of this directory, see [`message::Uuid::injected`].
+    pub fn instance(&self) -> u64 {
+        self.instance
     }
 
     fn checkpoint_file(&self, input: &str) -> PathBuf {
-        self.path.join("checkpoints").join(format!("{}.json", file_name(input)))
+        checkpoint_file(&self.path, input)
     }
 
     /// What an input's streams had accepted. A damaged file is set aside, said, and counts as none.
@@ -129,6 +141,13 @@ impl StateDir {
         let entry = pending.entry(name.clone()).or_insert_with(|| Pending { state: Arc::from([]), tickets: Vec::new() });
         entry.state = state.into();
         entry.tickets.extend(tickets);
+        let beyond = entry.tickets.len().saturating_sub(MOST_UNSAVED);
+        if beyond > 0 {
+            log::error!(target: name, "its state cannot be saved for so long that {beyond} batches are no more waited for: after a kill it lacks them");
+        }
+        let let_go: Vec<Ticket> = entry.tickets.drain(..beyond).collect();
+        drop(pending);
+        drop(let_go);
     }
 
     /// The states that wait to be written down.
@@ -166,7 +185,18 @@ impl StateDir {
 /// Files that are synchronised one by one.
 const FEW: usize = 16;
 
-fn parse(bytes: &[u8]) -> Option<Vec<Remembered>> {
+/// The number in this file, 12 hexadecimal digits; a new one if there is none.
+fn instance(file: &Path) -> io::Result<u64> {
+    let known = read(file).and_then(|bytes| u64::from_str_radix(std::str::from_utf8(&bytes).ok()?.trim_end(), 16).ok());
+    if let Some(known) = known.filter(|n| *n < 1 << 48) {
+        return Ok(known);
+    }
+    let new = RandomState::new().hash_one(file) >> 16;
+    write_atomically(file, format!("{new:012x}\n").as_bytes())?;
+    Ok(new)
+}
+
+pub(crate) fn parse(bytes: &[u8]) -> Option<Vec<Remembered>> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
     let text = |v: &Value, name: &str| Some(v.get(name)?.as_str()?.to_string());
     let one = |v: &Value| {
@@ -175,6 +205,11 @@ fn parse(bytes: &[u8]) -> Option<Vec<Remembered>> {
         Some(Remembered { checkpoint, life: v.get("life").and_then(Value::as_u64).unwrap_or_default() })
     };
     value.get("streams")?.as_array()?.iter().map(one).collect()
+}
+
+/// Where the positions of an input are in a state directory.
+pub(crate) fn checkpoint_file(dir: &Path, input: &str) -> PathBuf {
+    dir.join("checkpoints").join(format!("{}.json", file_name(input)))
 }
 
 /// Where a plugin's state is in a state directory.
@@ -229,8 +264,10 @@ mod tests {
         state.save_checkpoints("input.a/b", &list).unwrap();
         assert_eq!(state.checkpoints("input.a/b"), list);
         assert!(StateDir::open(dir.path()).unwrap_err().contains("in use by another nilo"));
+        let instance = state.instance();
         drop(state);
         let state = StateDir::open(dir.path()).unwrap();
+        assert_eq!(state.instance(), instance);
         std::fs::write(state.checkpoint_file("input.a/b"), "{").unwrap();
         assert_eq!(state.checkpoints("input.a/b"), []);
         assert!(dir.path().join("checkpoints/input.a%2fb.damaged").exists());
@@ -257,5 +294,22 @@ mod tests {
         for name in &names {
             assert_eq!(state.state(name).as_deref(), Some(name.as_bytes()));
         }
+    }
+
+    #[test]
+    fn a_state_that_is_never_on_disk_holds_no_more_tickets_than_it_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let heard = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let ticket = || {
+            let heard = heard.clone();
+            Ticket::new(move |_| {
+                heard.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            })
+        };
+        for _ in 0..2 {
+            state.save_state(&"filter.a".into(), b"s", (0..MOST_UNSAVED - 10).map(|_| ticket()).collect());
+        }
+        assert_eq!(heard.load(std::sync::atomic::Ordering::Relaxed), MOST_UNSAVED - 20);
     }
 }

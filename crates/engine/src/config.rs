@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use options::{Key, Node, Options, Problem, Raw, Source, Tree, nearest};
 use plugin::Family;
 
-use crate::plan::GLOBAL_OPTIONS;
+use crate::globals::GLOBAL_OPTIONS;
 use crate::sandboxes::SANDBOX_OPTIONS;
 
 /// A configuration as written: its sections, not yet held against the registry.

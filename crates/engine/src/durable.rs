@@ -84,6 +84,9 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 /// Most bytes read for a consumer at once, its own and others'.
 const READ_AT_ONCE: usize = 64 << 20;
 
+/// Most records that may wait to be synchronised: when that fails for long, nothing more is written.
+const MOST_UNSYNCED: usize = 200_000;
+
 /// How long a sender that can wait does so before the next attempt.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -194,6 +197,11 @@ impl Durable {
     }
 
     fn append(&self, entry: &Entry<'_>, scratch: &mut Scratch) -> Result<u64, AppendError> {
+        let waiting = lock(&self.unsynced).len();
+        if waiting >= MOST_UNSYNCED {
+            let why = format!("{waiting} records wait to be synchronised");
+            return Err(AppendError::Io(std::io::Error::other(why)));
+        }
         let Scratch { freezer, head } = scratch;
         head.clear();
         let wanted = union(entry.batch, entry.shares);
@@ -205,30 +213,46 @@ impl Durable {
 
     /// Writes what a consumer was given before `until` and has in memory only: its senders need not wait for it any more.
     fn write_unwritten(&self, queue: &Queue, until: Duration, scratch: &mut Scratch) -> Result<(), AppendError> {
-        for item in queue.progress.unwritten(until) {
-            let shares = [(queue.owner.clone(), item.selection)];
-            let entry = Entry { batch: &item.batch, shares: &shares, origin: item.origin.as_deref() };
-            let record = match self.append(&entry, scratch) {
-                // It waits in memory as it would without a journal.
-                Err(AppendError::TooLong { .. }) => continue,
-                appended => appended?,
+        let mut from = 0;
+        loop {
+            let items = queue.unwritten(until, from);
+            from = match items.last() {
+                Some(last) => last.key + 1,
+                None => return Ok(()),
             };
-            if let Some(sender) = queue.written(item.number, record) {
-                self.await_sync(record, sender);
+            for item in items {
+                let shares = [(queue.owner.clone(), item.selection)];
+                let entry = Entry { batch: &item.batch, shares: &shares, origin: item.origin.as_deref() };
+                let record = match self.append(&entry, scratch) {
+                    // It waits in memory as it would without a journal.
+                    Err(AppendError::TooLong { .. }) => continue,
+                    appended => appended?,
+                };
+                if let Some(sender) = queue.written(item.key, record) {
+                    self.await_sync(record, sender);
+                }
             }
         }
-        Ok(())
     }
 
-    /// Writes what consumers of `queues` could not deliver for a while, so that those who sent it hear that it is safe.
+    /// Writes what consumers of `queues` could not deliver for a while, so that those who sent it hear that it is safe, and
+    /// takes it out of memory, so that inputs are not held by what they may have there.
     pub fn write_overdue(&self, queues: &[Arc<Queue>]) {
-        let until = Clock::real().steady().saturating_sub(OVERDUE);
-        for queue in queues.iter().filter(|q| q.spills() && q.progress.is_overdue(until)) {
-            let written = self.write_unwritten(queue, until, &mut lock(&self.writing));
-            match written {
-                Ok(()) => self.untroubled(),
-                Err(why) => return self.troubled(&why),
+        self.write_waiting(queues, Clock::real().steady().saturating_sub(OVERDUE));
+    }
+
+    /// The same with what was queued before `until`.
+    pub fn write_waiting(&self, queues: &[Arc<Queue>], until: Duration) {
+        let mut written = Ok(());
+        for queue in queues.iter().filter(|q| q.spills()) {
+            if written.is_ok() && queue.is_overdue(until) {
+                written = self.write_unwritten(queue, until, &mut lock(&self.writing));
+                match &written {
+                    Ok(()) => self.untroubled(),
+                    Err(why) => self.troubled(why),
+                }
             }
+            queue.park(until);
         }
     }
 
@@ -315,7 +339,7 @@ impl Durable {
             match read {
                 Ok(None) => {}
                 Ok(Some((share, batch))) => {
-                    let (bytes, place) = (batch.bytes(), Place { origin: share.origin, record: Some(record.seq), number: None });
+                    let (bytes, place) = (batch.bytes(), Place { origin: share.origin, record: Some(record.seq), ..Place::default() });
                     taken += bytes;
                     let (batch, selection) = (Arc::new(batch), share.selection);
                     let work = Work { batch, selection, bytes, queued: now, ticket: Ticket::none(), place };
@@ -436,5 +460,27 @@ impl Drop for Syncer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use message::BatchBuilder;
+
+    #[test]
+    fn nothing_more_is_written_while_too_much_waits_to_be_synchronised() {
+        let dir = tempfile::tempdir().unwrap();
+        let (durable, _syncer) = Durable::open(dir.path(), 1 << 30, SyncPolicy::Every(Duration::from_secs(3600))).unwrap();
+        let mut builder = BatchBuilder::default();
+        builder.add();
+        let batch = builder.finish();
+        let shares = [("output.a".into(), batch.all())];
+        let entry = Entry { batch: &batch, shares: &shares, origin: None };
+        let write = || durable.write(&entry, Ticket::none(), &[], Sender::Filter { bounded: false }, |_| {});
+        assert!((0..MOST_UNSYNCED).all(|_| write()));
+        assert!(!write() && durable.trouble().is_some());
+        durable.sync();
+        assert!(write() && durable.trouble().is_none());
     }
 }

@@ -12,6 +12,7 @@ use crate::checkpoints::StateDir;
 use crate::durable::{Durable, Syncer};
 use crate::health::Health;
 use crate::input::{InputHandle, InputSeed};
+use crate::leaving::Leaving;
 use crate::memory::Memory;
 use crate::origin::{Had, Positions};
 use crate::output::{OutputHandle, OutputSeed};
@@ -20,6 +21,7 @@ use crate::queue::Queue;
 use crate::reject;
 use crate::route::{Router, Table, Target, Wake};
 use crate::slot::SlotSeed;
+use crate::snapshot::Snapshot;
 use crate::status::{PluginStatus, Shared, Standing, Status};
 use crate::tracker::Tracker;
 use crate::worker::{Command, Worker};
@@ -63,10 +65,9 @@ pub struct Engine {
 pub(crate) struct Running {
     pub plan: Arc<Plan>,
     pub inputs: BTreeMap<Arc<str>, InputHandle>,
-    /// Inputs that were removed and may still hand on their last batch.
-    pub leaving: BTreeMap<Arc<str>, InputHandle>,
     pub filters: BTreeMap<Arc<str>, FilterHandle>,
     pub outputs: BTreeMap<Arc<str>, OutputHandle>,
+    pub leaving: Leaving,
     /// Outlives the plugins of these names.
     pub standings: BTreeMap<Arc<str>, Standing>,
     pub trackers: Arc<Mutex<BTreeMap<Arc<str>, Arc<Tracker>>>>,
@@ -118,9 +119,9 @@ impl Engine {
             running: Mutex::new(Running {
                 plan: plan.clone(),
                 inputs: BTreeMap::new(),
-                leaving: BTreeMap::new(),
                 filters: BTreeMap::new(),
                 outputs: BTreeMap::new(),
+                leaving: Leaving::default(),
                 standings: BTreeMap::new(),
                 trackers: Arc::default(),
                 workers,
@@ -221,30 +222,27 @@ impl Engine {
     }
 
     pub(crate) fn start_filter(&self, running: &mut Running, plan: &Arc<Plan>, filter: &Arc<ConsumerPlan>) -> Result<(), String> {
-        let meter = running.standing(&filter.id).meter;
-        let slot = running.next_slot;
-        running.next_slot += 1;
-        let limit = self.health.stuck_after();
-        let worker = (0..running.workers.len())
-            .min_by_key(|w| (running.workers[*w].inbox.stuck(limit).is_some(), running.workers[*w].filters))
-            .unwrap_or(0);
-        // What the filter has, with what waits for it in the journal, is not given to it again.
-        let mut seed = self.slot_seed(running, plan, filter, Arc::new(Queue::new(&filter.id, filter.rules(), meter.clone(), None)));
-        let snapshot = seed.snapshot();
+        let (limit, standing) = (self.health.stuck_after(), running.standing(&filter.id));
+        let failed = |why: String| format!("{}: {why}", filter.id);
+        running.leaving.wait_for_filter(&filter.id, &running.workers, limit).map_err(failed)?;
+        let snapshot = Snapshot::of(&filter.id, self.state.as_deref(), &standing);
         self.durable.iter().for_each(|durable| durable.skip_to(snapshot.journal));
-        let (queue, mut had) = (self.queue(filter, meter, snapshot.journal), Had::new(snapshot.positions));
+        let queue = self.queue(filter, standing.meter, snapshot.journal);
+        let cursor = self.cursor(&filter.id, snapshot.journal);
+        queue.progress.start(Positions::default(), cursor);
+        // What the filter has, with what waits for it in the journal, is not given to it again.
+        let mut had = Had::new(snapshot.positions.clone());
         if let Some(durable) = self.durable.as_ref().filter(|_| !queue.is_empty()) {
-            durable.add_waiting(&filter.id, self.cursor(&filter.id, snapshot.journal), &mut had);
+            durable.add_waiting(&filter.id, cursor, &mut had);
         }
-        queue.progress.start(Positions::default(), self.cursor(&filter.id, snapshot.journal));
-        seed.queue = queue.clone();
-        let (seed, had) = (Box::new(seed), Arc::new(had));
+        let seed = Box::new(self.slot_seed(running, plan, filter, queue.clone()));
+        let (slot, worker) = running.place(limit);
         let (answer, answered) = bounded(1);
-        running.workers[worker].inbox.send(Command::Add { slot, seed, answer });
-        let answer = running.workers[worker].answer(&answered, limit);
-        answer.and_then(|r| r).map_err(|why| format!("{}: {why}", filter.id))?;
+        running.workers[worker].inbox.send(Command::Add { slot, seed, snapshot, answer });
+        running.workers[worker].answer(&answered, limit).and_then(|started| started).map_err(failed)?;
         running.workers[worker].filters += 1;
-        running.filters.insert(filter.id.clone(), FilterHandle { plan: filter.clone(), queue, worker, slot, had, refused: false });
+        let handle = FilterHandle { plan: filter.clone(), queue, worker, slot, had: Arc::new(had), refused: false };
+        running.filters.insert(filter.id.clone(), handle);
         Ok(())
     }
 
@@ -436,7 +434,7 @@ impl Engine {
         let inputs = std::mem::take(&mut running.inputs);
         inputs.values().for_each(|i| i.stop.ask());
         let deadline = Clock::real().steady() + PATIENCE;
-        for (id, input) in inputs.into_iter().chain(std::mem::take(&mut running.leaving)) {
+        for (id, input) in inputs.into_iter().chain(running.leaving.take_inputs()) {
             match until(deadline, || input.finished.load(Ordering::Acquire)) {
                 true => input.join(),
                 false => log::error!(target: &id, "does not stop and is left behind"),
@@ -531,6 +529,13 @@ fn until(deadline: Duration, done: impl Fn() -> bool) -> bool {
 impl Running {
     pub fn standing(&mut self, id: &Arc<str>) -> Standing {
         self.standings.entry(id.clone()).or_default().clone()
+    }
+
+    /// A place for another filter: its number, and its worker, one with few filters that is not stuck.
+    fn place(&mut self, limit: Duration) -> (u64, usize) {
+        self.next_slot += 1;
+        let load = |w: &usize| (self.workers[*w].inbox.stuck(limit).is_some(), self.workers[*w].filters);
+        (self.next_slot - 1, (0..self.workers.len()).min_by_key(load).unwrap_or(0))
     }
 
     fn queues(&self) -> BTreeMap<Arc<str>, Arc<Queue>> {

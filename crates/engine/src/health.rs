@@ -241,7 +241,7 @@ impl Roster {
             // Short silences are nothing: an idle input comes back once a second.
             (now.saturating_sub(since) >= OTHERS).then_some(Doing { deed: Deed::Call("in its own code"), since })
         };
-        let doing = activity.doing().or_else(quiet)?;
+        let doing = member.standing.shared.doing().or_else(quiet)?;
         let waits = matches!(doing.deed, Deed::Waiting(_));
         Some(Subject {
             id: id.clone(),

@@ -167,14 +167,15 @@ impl Intake for EngineIntake {
         };
         self.watch_decoder(&decoder);
         let (touched, carry, key) = (self.clock.steady(), Vec::new(), o.key.clone());
-        let (position, ask, logger, hostname) = (o.position, FIRST_READ, o.logger, o.hostname);
+        let (position, ask, logger, hostname, fields) = (o.position, FIRST_READ, o.logger, o.hostname, o.fields);
         self.tracker.open(id, Checkpoint { key: o.key, identity: o.identity, position, note: String::new() });
         if o.acknowledged {
             self.tracker.await_acceptance(id, position);
         }
         let mut cuts = if key.is_empty() { Vec::new() } else { self.port.cuts(&self.input.id, self.tracker.life(id)) };
         cuts.retain(|cut| *cut > position);
-        self.streams.put(id, Stream { splitter, decoder, key, carry, position, touched, skipping: false, ask, logger, hostname, cuts });
+        self.streams
+            .put(id, Stream { splitter, decoder, key, carry, position, touched, skipping: false, ask, logger, hostname, fields, cuts });
         self.look_at_first();
         self.defaults.forget_stream();
         id
@@ -185,6 +186,14 @@ impl Intake for EngineIntake {
             stream.key = key.to_string();
         }
         self.tracker.identify(stream, key, identity);
+    }
+
+    fn attribute(&mut self, stream: StreamId, hostname: &str, fields: &[(String, String)]) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.hostname = hostname.to_string();
+            stream.fields = fields.to_vec();
+        }
+        self.defaults.forget_stream();
     }
 
     fn read(&mut self, id: StreamId, from: &mut dyn Read) -> io::Result<usize> {
@@ -246,6 +255,7 @@ impl Intake for EngineIntake {
 
     fn poll(&mut self) {
         self.renew();
+        self.tell_halt();
         self.look_if_due();
         for id in self.streams.overdue(self.clock.steady()) {
             self.end_block(id);
@@ -264,6 +274,13 @@ impl Intake for EngineIntake {
     fn settled(&mut self) -> bool {
         self.close_batch();
         self.tracker.settled()
+    }
+
+    fn settled_stream(&mut self, key: &str) -> bool {
+        if self.builder.spans().iter().any(|span| self.streams.get(span.stream).is_some_and(|s| s.key == key)) {
+            self.close_batch();
+        }
+        self.tracker.settled_stream(key)
     }
 
     fn accepted(&mut self, stream: StreamId) -> Acceptance {

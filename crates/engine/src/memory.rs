@@ -30,6 +30,7 @@ impl Memory {
                 && let Err(e) = self.state.save_positions(&queue.owner, &positions)
             {
                 log::error!(target: &queue.owner, "its position is not saved: {e}");
+                queue.progress.not_saved();
                 all = false;
             }
         }

@@ -49,6 +49,17 @@ impl Positions {
         }
     }
 
+    /// The consumer has what these say, too, which came later.
+    pub fn absorb(&mut self, later: Positions) {
+        for (input, lives) in later.0 {
+            let own = self.0.entry(input).or_default();
+            own.extend(lives);
+            while own.len() > MOST {
+                own.pop_first();
+            }
+        }
+    }
+
     /// How far it has a stream.
     pub fn of(&self, input: &str, life: Life) -> Option<u64> {
         self.0.get(input)?.get(&life).copied()

@@ -15,6 +15,8 @@ pub(crate) struct Probation {
     old: Instance,
     old_seed: SlotSeed,
     held: Vec<Parcel>,
+    /// How many messages had a number before.
+    given: u64,
     retained: Vec<Work>,
     bytes: usize,
     messages: usize,
@@ -72,6 +74,7 @@ impl Slot {
             old,
             old_seed,
             held: Vec::new(),
+            given: self.identity.given,
             retained: Vec::new(),
             bytes: 0,
             messages: 0,
@@ -143,6 +146,7 @@ impl Slot {
         self.seed.standing.shared.set_error(format!("reload rolled back: {why}"));
         self.seed.standing.meter.add_extra("rolled_back", 1);
         self.seed.standing.meter.add_extra("rolled_back_injections", held as u64);
+        self.identity.given = probation.given;
         self.seed = probation.old_seed;
         if let Some(new) = self.live.replace(probation.old) {
             new.let_go();

@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +6,10 @@ use options::unit::show_size;
 use plugin::{Counter, Meter, Stop};
 
 use crate::activity;
-use crate::backlog::Backlog;
+use crate::backlog::{Line, Oldest};
 use crate::durable::Durable;
 use crate::plan::WhenFull;
-use crate::progress::{Content, Place, Progress};
+use crate::progress::{Content, Place, Progress, Unwritten};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What waits for a consumer: a batch, and which of its messages are meant.
@@ -50,11 +49,8 @@ pub(crate) struct Queue {
 }
 
 struct Inner {
-    works: VecDeque<Work>,
-    bytes: usize,
+    line: Line,
     rules: Rules,
-    /// What waits in the journal, behind `works`.
-    backlog: Backlog,
     closed: Option<Closed>,
     /// Messages that were left when the program stopped.
     left: usize,
@@ -110,8 +106,7 @@ pub(crate) enum Offered {
 impl Queue {
     pub fn new(owner: &Arc<str>, rules: Rules, meter: Arc<Meter>, durable: Option<Arc<Durable>>) -> Queue {
         let rules = Rules { limit: rules.limit.max(1), ..rules };
-        let backlog = Backlog::default();
-        let inner = Inner { works: VecDeque::new(), bytes: 0, rules, backlog, closed: None, left: 0, waiting: 0 };
+        let inner = Inner { line: Line::default(), rules, closed: None, left: 0, waiting: 0 };
         Queue {
             inner: Mutex::new(inner),
             room: Condvar::new(),
@@ -135,7 +130,7 @@ impl Queue {
 
     /// What an earlier process left in the journal, from record `next` to before `end`, comes first.
     pub fn resume(&self, next: u64, end: u64) {
-        self.lock().backlog = Backlog::left(next, end);
+        self.lock().line = Line::left(next, end);
     }
 
     /// Adds work, by the consumer's policy when it is full.
@@ -144,7 +139,7 @@ impl Queue {
         let mut q = self.lock();
         if self.durable.is_some()
             && let (WhenFull::Spill, Sender::Input { can_wait: true, stop }) = (q.rules.when_full, sender)
-            && q.backlog.is_empty()
+            && !q.line.has_runs()
         {
             // One that is only slower than its input need not go by the disk.
             q = self.wait_for_room(q, work.bytes, stop, SLOWER);
@@ -154,7 +149,7 @@ impl Queue {
             // What a filter injects exists only once: the filter's snapshot may be on disk before it is delivered.
             let injected = matches!(sender, Sender::Filter { .. }) && q.rules.when_full == WhenFull::Spill;
             let first = (q.rules.durable || injected) && !work.place.comes_again();
-            let spilled = !q.backlog.is_empty() || (full && q.rules.when_full == WhenFull::Spill);
+            let spilled = q.line.has_runs() || (full && q.rules.when_full == WhenFull::Spill);
             if first || spilled {
                 return Offered::Journal { work, spilled };
             }
@@ -179,31 +174,60 @@ impl Queue {
     /// Work that has this number in the journal by now. True when its owner has to be woken.
     pub fn journalled(&self, mut work: Work, record: u64) -> bool {
         let mut q = self.lock();
-        work.place.record = Some(record);
-        if q.closed == Some(Closed::Removed) && q.backlog.is_empty() && !self.progress.holds_records() {
+        if q.closed == Some(Closed::Removed) && q.line.least().is_none() && !self.progress.holds_records() {
             // No cursor stays before this.
+            q.line.wrote(record);
             self.meter.add(Counter::Dropped, work.selection.len() as u64);
             return false;
         }
-        let idle = q.works.is_empty() && q.backlog.is_empty();
-        if q.closed.is_none() && q.backlog.is_empty() && !q.is_full(work.bytes) {
+        let idle = q.line.is_empty();
+        if q.closed.is_none() && !q.line.has_runs() && !q.is_full(work.bytes) {
             // Its sender need not wait for the consumer any more.
             work.ticket = Ticket::none();
-            self.add(q, work);
+            q.line.push_written(work, record);
         } else {
-            q.backlog.extend(record, work.selection.len());
+            q.line.append(record, work.selection.len());
         }
         idle
     }
 
-    /// Work that it was given under this number of its progress is in the journal by now. Whoever waits for that.
-    pub fn written(&self, number: u64, record: u64) -> Option<Ticket> {
-        self.lock().backlog.has(record);
-        self.progress.written(number, record)
+    /// Work that is in memory only and was queued before `until`: some of it, from a key on, in order.
+    pub fn unwritten(&self, until: Duration, from: u64) -> Vec<Unwritten> {
+        if !self.retains {
+            return Vec::new();
+        }
+        let q = self.lock();
+        let mut all = self.progress.unwritten(until, from);
+        all.extend(q.line.unwritten(until, from));
+        all
     }
 
-    /// Work that should be in the journal and cannot be. It is kept in memory, for as long as there is room when
-    /// its sender could not wait. True when its owner has to be woken.
+    /// Whether there is such work.
+    pub fn is_overdue(&self, until: Duration) -> bool {
+        self.retains && (self.progress.is_overdue(until) || self.lock().line.unwritten(until, 0).next().is_some())
+    }
+
+    /// Work with this key is in the journal by now. Whoever waits for that.
+    pub fn written(&self, key: u64, record: u64) -> Option<Ticket> {
+        let mut q = self.lock();
+        q.line.written(key, record).or_else(|| self.progress.written(key, record))
+    }
+
+    /// What was queued before `until` and is in the journal need not be in memory, too: inputs have room for more.
+    pub fn park(&self, until: Duration) {
+        let parked = {
+            let mut q = self.lock();
+            let parked = q.line.park(until);
+            if !parked.is_empty() && q.waiting > 0 {
+                self.room.notify_all();
+            }
+            parked
+        };
+        drop(parked);
+    }
+
+    /// Work that should be in the journal and cannot be. It is kept in memory, behind what waits in the journal: as long as
+    /// there is room, when its sender could not wait. True when its owner has to be woken.
     pub fn keep(&self, work: Work, sender: Sender<'_>) -> bool {
         let q = self.lock();
         if matches!(sender, Sender::Input { can_wait: true, .. }) || !q.is_full(work.bytes) {
@@ -213,21 +237,14 @@ impl Queue {
         self.add(q, work)
     }
 
-    fn add(&self, mut q: MutexGuard<'_, Inner>, mut work: Work) -> bool {
+    fn add(&self, mut q: MutexGuard<'_, Inner>, work: Work) -> bool {
         if let Some(closed) = q.closed {
             self.turn_away(&mut q, closed, &work);
             return false;
         }
-        if self.durable.is_some() && (work.place.comes_again() || work.ticket.is_awaited()) {
-            let ticket = std::mem::take(&mut work.ticket);
-            // A filter has its part in a snapshot long before that is on disk.
-            let content = self.retains.then(|| Content { batch: work.batch.clone(), selection: work.selection.clone() });
-            let (number, ticket) = self.progress.follow(ticket, work.place.clone(), content, work.queued);
-            (work.place.number, work.ticket) = (Some(number), ticket);
-        }
-        q.bytes += work.bytes;
-        q.works.push_back(work);
-        q.works.len() == 1
+        let idle = q.line.is_empty();
+        q.line.push(work);
+        idle
     }
 
     /// Nobody takes this any more.
@@ -235,8 +252,16 @@ impl Queue {
         if closed == Closed::Removed && !self.progress.is_written(&work.place) {
             self.meter.add(Counter::Dropped, work.selection.len() as u64);
         } else {
-            work.ticket.abandon();
+            self.abandon_work(work);
             q.left += work.selection.len();
+        }
+    }
+
+    /// Lets go of work without a verdict.
+    fn abandon_work(&self, work: &Work) {
+        work.ticket.abandon();
+        if work.place.number.is_none() && self.is_followed(work) {
+            self.progress.halt(work.place.record);
         }
     }
 
@@ -263,10 +288,12 @@ impl Queue {
     }
 
     fn drop_oldest<'q>(&self, mut q: MutexGuard<'q, Inner>, bytes: usize) -> MutexGuard<'q, Inner> {
-        while q.bytes + bytes > q.rules.limit {
-            let Some(oldest) = q.works.pop_front() else { break };
-            q.bytes -= oldest.bytes;
-            self.meter.add(Counter::Dropped, oldest.selection.len() as u64);
+        while q.line.bytes() + bytes > q.rules.limit {
+            match q.line.oldest() {
+                Some(Oldest::Only(oldest)) => self.meter.add(Counter::Dropped, oldest.selection.len() as u64),
+                Some(Oldest::Written) => {}
+                None => break,
+            }
         }
         q
     }
@@ -275,12 +302,11 @@ impl Queue {
     pub fn pop(&self) -> Option<Work> {
         loop {
             let mut q = self.lock();
-            if let Some(work) = q.works.pop_front() {
-                q.bytes -= work.bytes;
+            if let Some(work) = q.line.pop() {
                 if q.waiting > 0 {
                     self.room.notify_all();
                 }
-                return Some(work);
+                return Some(self.follow(work));
             }
             if q.closed.is_some() || !self.refill(q) {
                 return None;
@@ -288,41 +314,46 @@ impl Queue {
         }
     }
 
+    /// Whether positions or senders wait for work to be accepted.
+    fn is_followed(&self, work: &Work) -> bool {
+        self.durable.is_some() && (work.place.comes_again() || work.ticket.is_awaited())
+    }
+
+    fn follow(&self, mut work: Work) -> Work {
+        if work.place.number.is_none() && self.is_followed(&work) {
+            // A filter has its part in a snapshot long before that is on disk.
+            let content = self.retains.then(|| Content { batch: work.batch.clone(), selection: work.selection.clone() });
+            let (number, ticket) = self.progress.follow(work.ticket, work.place.clone(), content, work.queued);
+            (work.place.number, work.ticket) = (Some(number), ticket);
+        }
+        work
+    }
+
     /// Reads on in the journal. False when there is nothing, or it cannot be read now.
     fn refill(&self, mut q: MutexGuard<'_, Inner>) -> bool {
-        let Some(durable) = self.durable.as_ref().filter(|_| !q.backlog.is_empty()) else { return false };
-        // Meanwhile others may add to it.
-        let mut backlog = std::mem::take(&mut q.backlog.reading);
-        let (goal, bytes) = (q.backlog.goal(), q.rules.limit / 2);
+        let (Some(durable), Some(goal)) = (&self.durable, q.line.goal()) else { return false };
+        // Meanwhile others may add to the line.
+        let mut reading = std::mem::take(&mut q.line.reading);
+        let bytes = q.rules.limit / 2;
         drop(q);
-        let loaded = durable.load(&self.owner, &mut backlog, goal, bytes);
+        let loaded = durable.load(&self.owner, &mut reading, goal, bytes);
         let mut q = self.lock();
-        q.backlog.reading = backlog;
+        q.line.reading = reading;
         if q.closed.is_some() {
             // Its cursor stays before all of it.
             return false;
         }
-        let mut any = false;
-        for (work, inherited) in loaded.works {
-            if work.place.record.is_some_and(|record| q.backlog.had(record)) {
-                continue;
-            }
-            let messages = work.selection.len();
-            any = true;
-            q.bytes += work.bytes;
-            q.backlog.loaded(messages, inherited);
-            if inherited {
-                self.meter.add(Counter::Received, messages as u64);
-            }
-            let (number, ticket) = self.progress.follow(Ticket::none(), work.place.clone(), None, work.queued);
-            q.works.push_back(Work { ticket, place: Place { number: Some(number), ..work.place }, ..work });
-        }
-        if let Some(lost) = q.backlog.reached(loaded.next).filter(|lost| *lost > 0) {
+        let count =
+            |wanted| loaded.works.iter().filter(|(_, inherited)| *inherited == wanted).map(|(w, _)| w.selection.len()).sum::<usize>();
+        let (known, inherited, any) = (count(false), count(true), !loaded.works.is_empty());
+        self.meter.add(Counter::Received, inherited as u64);
+        let lost = q.line.read(loaded.next, loaded.works.into_iter().map(|(work, _)| work).collect(), known);
+        if lost > 0 {
             log::error!(target: &self.owner, "{lost} messages in the journal were damaged and are lost");
             self.meter.add(Counter::Dropped, lost as u64);
         }
         // After long with nothing of its own, it goes on when it is woken the next time.
-        any || (loaded.trouble.is_none() && !loaded.paused && !q.backlog.is_empty())
+        any || (loaded.trouble.is_none() && !loaded.paused && !q.line.is_empty())
     }
 
     /// Puts back what was taken and not finished, in front.
@@ -331,31 +362,29 @@ impl Queue {
         if let Some(closed) = q.closed {
             return self.turn_away(&mut q, closed, &work);
         }
-        q.bytes += work.bytes;
-        q.works.push_front(work);
+        q.line.unpop(work);
     }
 
     /// Messages and bytes that wait, and since when the oldest does.
     pub fn depth(&self) -> (usize, usize, Option<Duration>) {
         let q = self.lock();
-        let messages = q.left + q.backlog.messages() + q.works.iter().map(|w| w.selection.len()).sum::<usize>();
-        (messages, q.bytes, q.works.front().map(|w| w.queued))
+        let (here, away) = q.line.messages();
+        (q.left + here + away, q.line.bytes(), q.line.since())
     }
 
     pub fn is_empty(&self) -> bool {
-        let q = self.lock();
-        q.works.is_empty() && q.backlog.is_empty()
+        self.lock().line.is_empty()
     }
 
-    /// Whether it has nothing in memory and something in the journal: it may have to be woken.
+    /// Whether what comes next has to be read in the journal: its owner may have to be woken.
     pub fn starves(&self) -> bool {
         let q = self.lock();
-        q.works.is_empty() && !q.backlog.is_empty() && q.closed.is_none()
+        q.line.starts_with_run() && q.closed.is_none()
     }
 
     /// Notes that below `end` of the journal nothing waits for it, unless something does.
     pub fn pass(&self, end: u64) {
-        if self.lock().backlog.is_empty() {
+        if !self.lock().line.has_runs() {
             self.progress.pass(end);
         }
     }
@@ -363,8 +392,7 @@ impl Queue {
     /// Everything of its own below this number of the journal is accepted.
     pub fn cursor(&self) -> u64 {
         let q = self.lock();
-        let waiting = if q.backlog.is_empty() { u64::MAX } else { q.backlog.goal().next };
-        self.progress.cursor().min(waiting)
+        q.line.least().unwrap_or(u64::MAX).min(self.progress.cursor())
     }
 
     /// Whether what it cannot deliver goes to the journal.
@@ -375,13 +403,13 @@ impl Queue {
 
     /// Whether something of its own is in the journal.
     pub fn holds_records(&self) -> bool {
-        !self.lock().backlog.is_empty() || self.progress.holds_records()
+        self.lock().line.least().is_some() || self.progress.holds_records()
     }
 
     /// Whether its consumer is behind: with as many bytes more, much of the queue is taken.
     pub fn lags(&self, more: usize) -> bool {
         let q = self.lock();
-        q.bytes.saturating_add(more) > q.rules.limit / 4
+        q.line.bytes().saturating_add(more) > q.rules.limit / 4
     }
 
     /// Whether its consumer was removed.
@@ -391,16 +419,15 @@ impl Queue {
 
     /// Pieces of work that wait in memory.
     pub fn len(&self) -> usize {
-        self.lock().works.len()
+        self.lock().line.works()
     }
 
     /// Nobody will take from it any more; what waits is dropped and counted, unless it is in the journal.
     pub fn close(&self) {
         let mut q = self.lock();
         q.closed = Some(Closed::Removed);
-        let works: Vec<Work> = q.works.drain(..).collect();
+        let works = q.line.drain();
         works.iter().for_each(|work| self.turn_away(&mut q, Closed::Removed, work));
-        q.bytes = 0;
         self.room.notify_all();
         drop(q);
         if let Some(durable) = &self.durable {
@@ -412,11 +439,10 @@ impl Queue {
     pub fn abandon(&self) -> usize {
         let mut q = self.lock();
         q.closed = Some(Closed::Stopped);
-        q.bytes = 0;
-        let (written, lost): (Vec<Work>, Vec<Work>) = q.works.drain(..).partition(|w| self.progress.is_written(&w.place));
+        let (written, lost): (Vec<Work>, Vec<Work>) = q.line.drain().into_iter().partition(|w| self.progress.is_written(&w.place));
         let count = |works: &[Work]| works.iter().map(|w| w.selection.len()).sum::<usize>();
-        written.iter().chain(&lost).for_each(|w| w.ticket.abandon());
-        let kept = count(&written) + q.backlog.messages();
+        written.iter().chain(&lost).for_each(|work| self.abandon_work(work));
+        let kept = count(&written) + q.line.messages().1;
         if kept > 0 {
             log::info!(target: &self.owner, "{kept} messages wait in the journal for the next start");
         }
@@ -428,7 +454,7 @@ impl Queue {
 
 impl Inner {
     fn is_full(&self, more: usize) -> bool {
-        self.bytes + more > self.rules.limit && !self.works.is_empty()
+        self.line.bytes() + more > self.rules.limit && self.line.works() > 0
     }
 }
 

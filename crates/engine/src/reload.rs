@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use options::Problem;
-use plugin::{Carried, Clock};
+use plugin::Carried;
 
 use crate::engine::{Engine, FilterHandle, Running};
 use crate::output::OutputHandle;
@@ -175,7 +175,8 @@ impl Engine {
                 Some(_) => Change::Changed,
                 None => Change::Added,
             };
-            let predecessor = running.outputs.remove(&output.id);
+            // Also one that was removed a moment ago and still delivers.
+            let predecessor = running.outputs.remove(&output.id).or_else(|| running.leaving.take_output(&output.id));
             // A stuck one must not delay this: its successor waits for it on its own thread.
             predecessor.iter().for_each(OutputHandle::stop);
             let outcome = self.start_output(running, plan, output, predecessor);
@@ -229,26 +230,18 @@ impl Engine {
         let filters: Vec<_> = gone.iter().filter_map(|id| running.filters.remove(id)).collect();
         let outputs: Vec<_> = gone.iter().filter_map(|id| running.outputs.remove(id)).collect();
         self.swap_table(running);
-        outputs.into_iter().for_each(|output| remove_output(output, plan.globals.grace));
-        let remove = |filter: FilterHandle| {
-            let (answer, answered) = bounded(1);
-            running.workers[filter.worker].filters -= 1;
-            running.workers[filter.worker].inbox.send(Command::Remove { slot: filter.slot, answer });
-            answered
-        };
-        filters.into_iter().map(remove).collect()
+        outputs.into_iter().for_each(|output| running.leaving.output(output.plan.id.clone(), output, plan.globals.grace));
+        filters.into_iter().map(|filter| remove_filter(running, filter)).collect()
     }
 
     fn reload_inputs(&self, running: &mut Running, plan: &Arc<Plan>, report: &mut Report) {
         let wanted: BTreeSet<&str> = plan.inputs.iter().map(|i| &*i.id).collect();
         let gone: Vec<Arc<str>> = running.inputs.keys().filter(|id| !wanted.contains(&***id)).cloned().collect();
-        running.leaving.retain(|_, input| !input.finished.load(Ordering::Acquire));
         for id in gone {
             if let Some(input) = running.inputs.remove(&id) {
-                input.stop.ask();
                 running.standing(&id).shared.forget_files();
                 report.changes.push((id.to_string(), Change::Removed));
-                running.leaving.insert(id, input);
+                running.leaving.input(id, input);
                 self.tell_input_ended();
             }
         }
@@ -259,7 +252,7 @@ impl Engine {
                 None => Change::Added,
             };
             // Also one that was removed a moment ago: it may have read what it has not handed on yet.
-            let predecessor = running.inputs.remove(&input.id).or_else(|| running.leaving.remove(&input.id));
+            let predecessor = running.inputs.remove(&input.id).or_else(|| running.leaving.take_input(&input.id));
             predecessor.iter().for_each(|old| old.stop.ask());
             let outcome = self.start_input(running, plan, input, predecessor);
             report.changes.push((input.id.to_string(), outcome.map_or_else(Change::Kept, |()| change)));
@@ -345,18 +338,11 @@ fn change_of(mut problems: impl Iterator<Item = Problem>) -> Change {
     problems.next().map_or_else(|| Change::Reloaded(Carried::default()), |problem| Change::Kept(problem.to_string()))
 }
 
-/// Delivers what is queued in the background; a stuck output delays nobody.
-fn remove_output(output: OutputHandle, grace: Duration) {
-    output.finish();
-    let wait = move || {
-        let deadline = Clock::real().steady().saturating_add(grace);
-        while !output.ended() && Clock::real().steady() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        output.stop();
-        let queue = output.queue.clone();
-        output.join();
-        queue.close();
-    };
-    std::thread::spawn(wait);
+/// Has a filter's worker let it go; the channel closes when it is gone.
+fn remove_filter(running: &mut Running, filter: FilterHandle) -> Receiver<()> {
+    let (gone, closed) = bounded(0);
+    running.workers[filter.worker].filters -= 1;
+    running.workers[filter.worker].inbox.send(Command::Remove { slot: filter.slot, gone });
+    running.leaving.filter(filter.plan.id.clone(), filter.worker, closed.clone());
+    closed
 }

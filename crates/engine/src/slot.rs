@@ -9,6 +9,7 @@ use plugin::{Clock, Counter, FilterFailure, Meter};
 
 use crate::checkpoints::StateDir;
 use crate::engine::Ticks;
+use crate::identity::Identity;
 use crate::instance::Instance;
 use crate::origin::Positions;
 use crate::plan::{ConsumerPlan, Plan};
@@ -46,6 +47,7 @@ pub(crate) struct Slot {
     midway: bool,
     /// Something happened since the state was saved.
     touched: bool,
+    pub(crate) identity: Identity,
     /// Hash of what the state directory was given last.
     kept: u64,
     /// The message the last failure happened at.
@@ -94,28 +96,19 @@ impl SlotSeed {
         self.epoch + Clock::real().steady().as_nanos() as i64
     }
 
-    /// What the filter saved last: in an earlier process, or before it left.
-    pub fn snapshot(&self) -> Snapshot {
-        let Some(state) = &self.state else { return Snapshot { state: self.standing.shared.kept(), ..Snapshot::default() } };
-        let bytes = state.state(&self.filter.id).unwrap_or_default();
-        Snapshot::decode(&bytes).unwrap_or_else(|| {
-            log::error!(target: &self.filter.id, "its saved state is damaged; it starts without");
-            Snapshot::default()
-        })
-    }
-
     fn steady(&self, wall: i64) -> Duration {
         Duration::from_nanos((wall - self.epoch).max(0) as u64)
     }
 }
 
 impl Slot {
-    /// A place with its first instance, which takes over what was saved in an earlier run.
+    /// A place with its first instance, which takes over what was saved before.
     ///
     /// # Errors
     /// Why the filter cannot be built.
-    pub fn new(seed: SlotSeed, out: Out) -> Result<Slot, String> {
-        let Snapshot { positions: taken, journal: cursor, state: saved } = seed.snapshot();
+    pub fn new(seed: SlotSeed, snapshot: Snapshot, out: Out) -> Result<Slot, String> {
+        let Snapshot { positions: taken, journal: cursor, injected, state: saved } = snapshot;
+        let identity = Identity::new(&seed.filter.id, seed.state.as_ref().map(|state| state.instance()), injected);
         let port = Port::new(seed.router.clone(), seed.filter.id.clone());
         let clock = Clock::real();
         let saved_at = clock.steady();
@@ -128,7 +121,8 @@ impl Slot {
             clock,
             back_off: BackOff::default(),
             suspended: None,
-            kept: digest(&saved),
+            kept: digest(&saved, injected),
+            identity,
             saved,
             saved_at,
             taken,
@@ -219,6 +213,7 @@ impl Slot {
         let ticket = work.ticket.clone();
         let outcome = contained(|| if self.probation.is_some() { self.probe(work) } else { self.take(work) });
         if let Err(panic) = outcome {
+            log::warn!(target: &self.seed.filter.id, "lets go of a batch without a verdict, as it {panic}");
             ticket.abandon();
             self.break_down(&panic);
         }
@@ -296,6 +291,9 @@ impl Slot {
         let hops = work.map_or(0, |w| w.batch.selected(&w.selection).map(|m| m.hops()).max().unwrap_or(0)).saturating_add(1);
         if hops > self.seed.plan.globals.max_hops {
             return self.refuse_loop(hops, out.finish().len());
+        }
+        if work.is_some_and(|w| w.place.comes_again()) {
+            self.identity.stamp(&mut out);
         }
         for i in 0..out.len() {
             let now = self.seed.clock.now();
@@ -417,9 +415,10 @@ impl Slot {
         let Some(state) = self.seed.state.as_ref().filter(|_| !self.midway) else { return };
         let unsaved = std::mem::take(&mut self.unsaved);
         // What left no trace in the state needs no place in it.
-        if self.kept != digest(&self.saved) {
-            self.kept = digest(&self.saved);
-            let snapshot = Snapshot { positions: self.taken.clone(), journal: self.cursor, state: self.saved.clone() };
+        let (now, injected) = (digest(&self.saved, self.identity.given), self.identity.given);
+        if self.kept != now {
+            self.kept = now;
+            let snapshot = Snapshot { positions: self.taken.clone(), journal: self.cursor, injected, state: self.saved.clone() };
             state.save_state(&self.seed.filter.id, &snapshot.encode(), unsaved);
         }
     }
@@ -433,6 +432,9 @@ impl Slot {
     /// Saves the state for a filter of this name that may come back, even without a state directory.
     pub fn leave(&mut self) {
         self.save();
+        if !self.unsaved.is_empty() {
+            log::warn!(target: &self.seed.filter.id, "leaves and lets go of {} batches that are in no saved state", self.unsaved.len());
+        }
         if self.seed.state.is_none() {
             self.seed.standing.shared.keep(self.saved.clone());
         }
@@ -449,8 +451,8 @@ impl Slot {
     }
 }
 
-fn digest(state: &[u8]) -> u64 {
+fn digest(state: &[u8], injected: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
-    state.hash(&mut hasher);
+    (state, injected).hash(&mut hasher);
     hasher.finish()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use plugin::{Clock, Counter, Gauge, Meter};
 use serde_json::{Value, json};
 
-use crate::activity::Activity;
+use crate::activity::{Activity, Doing};
 
 /// Gauges by part: its own under no name, those of its codecs under theirs (`decoder.nginx`).
 type Gauges = Vec<(String, Vec<Gauge>)>;
@@ -32,6 +32,8 @@ struct Inner {
     files: [Vec<(PathBuf, u64)>; 2],
     /// What its scripts saved last.
     kept: Vec<u8>,
+    /// Of an output with several instances, what each of them says.
+    lanes: Vec<Arc<Shared>>,
 }
 
 /// Whose files: the plugin's own, or those of the codecs that serve it.
@@ -83,15 +85,32 @@ impl Shared {
         }
     }
 
+    /// Has several instances from now on, or none but itself.
+    pub fn set_lanes(&self, lanes: Vec<Arc<Shared>>) {
+        self.with(|i| i.lanes = lanes);
+    }
+
+    fn lanes(&self) -> Vec<Arc<Shared>> {
+        self.with(|i| i.lanes.clone())
+    }
+
+    /// What it is in the middle of; of several instances, that which goes on longest.
+    pub fn doing(&self) -> Option<Doing> {
+        let lanes = self.lanes();
+        [self.activity.doing()].into_iter().chain(lanes.iter().map(|lane| lane.activity.doing())).flatten().min_by_key(|d| d.since)
+    }
+
     /// Whether it has run once.
     pub fn has_started(&self) -> bool {
-        self.started.load(Ordering::Acquire)
+        let lanes = self.lanes();
+        self.started.load(Ordering::Acquire) || (!lanes.is_empty() && lanes.iter().all(|lane| lane.has_started()))
     }
 
     /// While it backs off: why, and how long it will be until it starts again.
     pub fn backs_off(&self) -> Option<(String, Duration)> {
         let now = Clock::real().steady();
-        self.with(|i| i.again.map(|again| (i.error.clone().unwrap_or_default(), again.saturating_sub(now))))
+        let own = self.with(|i| i.again.map(|again| (i.error.clone().unwrap_or_default(), again.saturating_sub(now))));
+        own.or_else(|| self.lanes().iter().find_map(|lane| lane.backs_off()))
     }
 
     pub fn set_error(&self, error: impl Into<String>) {
@@ -133,8 +152,17 @@ impl Shared {
     }
 
     fn read(&self) -> (String, Option<String>, Gauges) {
-        self.with(|i| (i.state.clone(), i.error.clone(), i.gauges.clone()))
+        let (state, error, gauges) = self.with(|i| (i.state.clone(), i.error.clone(), i.gauges.clone()));
+        let lanes: Vec<_> = self.lanes().iter().map(|lane| lane.with(|i| (i.state.clone(), i.error.clone()))).collect();
+        let state = if lanes.is_empty() { state } else { of_lanes(lanes.iter().map(|(state, _)| state.as_str())) };
+        (state, lanes.into_iter().find_map(|(_, error)| error).or(error), gauges)
     }
+}
+
+/// `2 of 8 lanes: retrying: connection refused`, unless all of them run.
+fn of_lanes<'a>(states: impl Iterator<Item = &'a str> + Clone) -> String {
+    let odd = || states.clone().filter(|state| *state != "running");
+    odd().next().map_or_else(|| "running".to_string(), |state| format!("{} of {} lanes: {state}", odd().count(), states.clone().count()))
 }
 
 /// A plugin as it stands.

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use message::{Batch, Pool, Selection};
+use plugin::Checkpoint;
 
-use crate::checkpoints::{StateDir, read, state_file};
+use crate::checkpoints::{StateDir, checkpoint_file, parse, read, state_file};
 use crate::journalled;
 use crate::snapshot::Snapshot;
 
@@ -44,6 +45,12 @@ impl<'a> Stored<'a> {
             Some(end) => Err(format!("a record of {} messages of which number {end} is wanted", batch.len())),
         }
     }
+}
+
+/// What is written down of an input's streams, such as `input.access`; nothing when that is damaged.
+pub fn checkpoints(state: &Path, input: &str) -> Vec<Checkpoint> {
+    let list = read(&checkpoint_file(state, input)).and_then(|bytes| parse(&bytes));
+    list.unwrap_or_default().into_iter().map(|remembered| remembered.checkpoint).collect()
 }
 
 /// Number of the journal below which everything is part of a filter's saved state; None if nothing is saved of it. The

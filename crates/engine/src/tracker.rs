@@ -48,6 +48,8 @@ struct Inner {
     acceptances: HashMap<u64, Acceptance>,
     /// A batch was abandoned: the accepted positions stand still from there on.
     halted: bool,
+    /// What is to be said of that.
+    halt: Option<String>,
     dirty: bool,
 }
 
@@ -272,6 +274,18 @@ impl Tracker {
         self.lock().in_flight.is_empty()
     }
 
+    /// Whether everything of a stream was accepted that was handed over.
+    pub fn settled_stream(&self, key: &str) -> bool {
+        let t = self.lock();
+        let position = |map: &BTreeMap<String, Checkpoint>| map.get(key).map(|c| c.position);
+        position(&t.sent) == position(&t.accepted)
+    }
+
+    /// Why positions stand still, once.
+    pub fn take_halt(&self) -> Option<String> {
+        self.lock().halt.take()
+    }
+
     /// Waits until less than `window` bytes of memory are in use, or a stop.
     pub fn wait_below(&self, window: usize, stop: &Stop) {
         let mut t = self.lock();
@@ -311,7 +325,10 @@ impl Inner {
                         if abandoned { Acceptance { lost: true, ..*acceptance } } else { Acceptance { position: to, lost: false } };
                 }
             }
-            self.halted |= abandoned;
+            if abandoned && !self.halted && !entry.spans.is_empty() {
+                self.halted = true;
+                self.halt = Some(told(&entry.spans));
+            }
             if !self.halted {
                 for (key, reached) in entry.spans {
                     self.accepted.entry(key).and_modify(|c| reached.apply(c));
@@ -338,6 +355,8 @@ impl Inner {
                     reached.note = reached.note.or_else(|| entry.spans.remove(&key).and_then(|r| r.note));
                     entry.spans.insert(key, reached);
                 }
+                // Nobody waits for those that were closed: in days there are many of them.
+                entry.awaited.retain(|(number, _)| self.acceptances.contains_key(number));
                 for (number, to) in later.awaited {
                     match entry.awaited.iter_mut().find(|(known, _)| *known == number) {
                         Some(known) => known.1 = to,
@@ -354,6 +373,17 @@ impl Inner {
             entry.spans.remove(key);
         }
     }
+}
+
+/// Of streams a batch of which was let go without a verdict.
+fn told(spans: &BTreeMap<String, Reached>) -> String {
+    let (first, more) = (spans.iter().next(), spans.len().saturating_sub(1));
+    let first = first.map_or_else(String::new, |(key, r)| format!("{key} from {} to {}", r.from, r.to));
+    let others = if more > 0 { format!(" (and of {more} others)") } else { String::new() };
+    format!(
+        "a consumer let go of {first}{others} without a verdict, see what it says: the positions of this input stay before that, \
+         and the next start reads from there again"
+    )
 }
 
 #[cfg(test)]
@@ -403,6 +433,40 @@ mod tests {
         drop(first);
         drop(second);
         assert_eq!(position(&t), None);
+        let told = t.take_halt().unwrap();
+        assert!(told.contains("a from 0 to 10 "), "{told}");
+        ticket(&t, &span(30)).abandon();
+        assert_eq!(t.take_halt(), None);
+    }
+
+    #[test]
+    fn a_stream_is_settled_whatever_others_wait_for() {
+        let t = tracker();
+        t.open(2, Checkpoint { key: "b".into(), ..Checkpoint::default() });
+        let span = |stream, to| [Span { stream, from: 0, to }];
+        let [first, steady] = [span(1, 10), span(2, 10)].map(|s| ticket(&t, &s));
+        let settled = || (t.settled_stream("a"), t.settled_stream("b"), t.settled());
+        assert_eq!((settled(), t.settled_stream("unknown")), ((false, false, false), true));
+        t.close(1);
+        drop(first);
+        assert_eq!(settled(), (true, false, false));
+        drop(steady);
+        assert_eq!(settled(), (true, true, true));
+    }
+
+    #[test]
+    fn connections_that_ended_leave_nothing_behind_one_that_is_stuck() {
+        let t = tracker();
+        let stuck = ticket(&t, &span(1));
+        for stream in 10..1000 {
+            t.open(stream, Checkpoint::default());
+            t.await_acceptance(stream, 0);
+            drop(ticket(&t, &[Span { stream, from: 0, to: 9 }]));
+            t.close(stream);
+        }
+        assert!(t.lock().in_flight.values().all(|e| e.awaited.len() < 3));
+        drop(stuck);
+        assert!(t.settled());
     }
 
     #[test]

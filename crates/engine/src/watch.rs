@@ -2,6 +2,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -10,20 +11,25 @@ use notify::event::{AccessKind, AccessMode, CreateKind, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 /// Hash of a file's content; one value for every file that cannot be read. What decides whether a
-/// file changed: editors and deployments touch files without changing them.
+/// file changed: editors and deployments touch files without changing them. Of a large file, such as
+/// a database, it is that of what the system knows of the file.
 pub(crate) fn hash(file: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
     content(file).ok().hash(&mut hasher);
     hasher.finish()
 }
 
-/// The largest file that is looked at, in bytes; no script is that large.
+/// The largest file whose content is looked at, in bytes; no script is that large.
 const MAX_FILE: u64 = 16 << 20;
 
 fn content(file: &Path) -> io::Result<Vec<u8>> {
     let meta = std::fs::metadata(file)?;
-    if !meta.is_file() || meta.len() > MAX_FILE {
+    if !meta.is_file() {
         return Err(io::ErrorKind::Unsupported.into());
+    }
+    if meta.len() > MAX_FILE {
+        let known = [meta.dev(), meta.ino(), meta.len(), meta.mtime() as u64, meta.mtime_nsec() as u64];
+        return Ok(known.iter().flat_map(|n| n.to_ne_bytes()).collect());
     }
     let mut bytes = Vec::new();
     File::open(file)?.take(MAX_FILE).read_to_end(&mut bytes)?;
@@ -114,5 +120,24 @@ fn notice(event: notify::Result<Event>, known: &Mutex<HashSet<PathBuf>>, changed
     };
     if event.paths.iter().any(interesting) {
         let _ = changed.try_send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_FILE, hash};
+    use std::fs::{self, File};
+
+    #[test]
+    fn a_large_file_has_changed_when_it_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, next] = ["a", "b"].map(|name| dir.path().join(name));
+        // Without content on the disk.
+        [&file, &next].iter().for_each(|path| File::create(path).unwrap().set_len(MAX_FILE + 1).unwrap());
+        let before = hash(&file);
+        assert_eq!(hash(&file), before);
+        fs::rename(&next, &file).unwrap();
+        assert_ne!(hash(&file), before);
+        assert_ne!(hash(&file), hash(&next));
     }
 }

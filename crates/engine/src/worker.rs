@@ -9,8 +9,8 @@ use foldhash::fast::FixedState;
 use plugin::{Carried, Clock, Counter};
 
 use crate::activity::{Activity, Deed, Doing};
-
 use crate::slot::{Out, Slot, SlotSeed};
+use crate::snapshot::Snapshot;
 use crate::supervise::contained;
 
 /// What a worker is told.
@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Add {
         slot: u64,
         seed: Box<SlotSeed>,
+        /// What it saved before.
+        snapshot: Snapshot,
         answer: Channel<Result<(), String>>,
     },
     Replace {
@@ -27,10 +29,10 @@ pub(crate) enum Command {
         seed: Box<SlotSeed>,
         answer: Channel<Result<Carried, String>>,
     },
-    /// Works off the queue, ticks a last time, saves, and lets the filter go.
+    /// Works off the queue, ticks a last time, saves, and lets the filter go; then `gone` is dropped.
     Remove {
         slot: u64,
-        answer: Channel<()>,
+        gone: Channel<()>,
     },
     /// Works off all queues; the answer tells whether there was anything to do.
     Drain {
@@ -122,10 +124,23 @@ impl Worker {
     /// # Errors
     /// Why there will be no answer.
     pub fn answer<T>(&self, answered: &Receiver<T>, limit: Duration) -> Result<T, String> {
+        self.wait(answered, limit)?.ok_or_else(|| "its worker panicked".to_string())
+    }
+
+    /// As [`Worker::answer`], for a command that says by closing the channel that it is done.
+    ///
+    /// # Errors
+    /// Why it is not done.
+    pub fn closed(&self, channel: &Receiver<()>, limit: Duration) -> Result<(), String> {
+        self.wait(channel, limit).map(drop)
+    }
+
+    /// What comes by a channel; None when it is closed.
+    fn wait<T>(&self, channel: &Receiver<T>, limit: Duration) -> Result<Option<T>, String> {
         loop {
-            match answered.recv_timeout(LOOK) {
-                Ok(answer) => return Ok(answer),
-                Err(RecvTimeoutError::Disconnected) => return Err("its worker panicked".to_string()),
+            match channel.recv_timeout(LOOK) {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if let Some(doing) = self.inbox.stuck(limit) {
@@ -274,9 +289,9 @@ impl Pool {
     fn obey(&mut self, command: Command) -> bool {
         match command {
             Command::Wake => {}
-            Command::Add { slot, seed, answer } => {
+            Command::Add { slot, seed, snapshot, answer } => {
                 let starting = self.inbox.activity.call(Deed::Running(seed.filter.id.clone()));
-                let outcome = Slot::new(*seed, self.out.clone()).map(|new| drop(self.slots.insert(slot, Box::new(new))));
+                let outcome = Slot::new(*seed, snapshot, self.out.clone()).map(|new| drop(self.slots.insert(slot, Box::new(new))));
                 drop(starting);
                 self.plan(slot);
                 self.list(slot);
@@ -290,7 +305,7 @@ impl Pool {
                 }
                 None => drop(answer.send(Err("the filter is gone".to_string()))),
             },
-            Command::Remove { slot, answer } => {
+            Command::Remove { slot, gone } => {
                 if let Some(mut slot) = self.slots.remove(&slot) {
                     work_off(&self.inbox, &mut slot);
                     guarded(&self.inbox, &mut slot, |s| s.tick(true));
@@ -298,7 +313,7 @@ impl Pool {
                     slot.seed.queue.close();
                     slot.end();
                 }
-                let _ = answer.send(());
+                drop(gone);
             }
             Command::Drain { answer } => {
                 let busy = self.slots.values_mut().filter_map(|slot| work_off(&self.inbox, slot).then_some(())).count();

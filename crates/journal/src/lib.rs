@@ -59,7 +59,6 @@ mod segment;
 mod sync;
 mod window;
 
-
 pub use cursors::Cursors;
 pub use finding::{Finding, What};
 pub use log::{AppendError, Journal, OpenError, SPARES, Settings};

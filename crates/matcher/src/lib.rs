@@ -61,6 +61,7 @@ mod key;
 mod lexer;
 mod number;
 mod parser;
+mod parts;
 mod search;
 mod selected;
 mod show;
@@ -71,6 +72,7 @@ mod time;
 
 pub use error::SyntaxError;
 pub use index::Index;
+pub use parts::{Part, Parts, number, write_text};
 pub use search::PATTERN_STEPS;
 pub use selected::Selected;
 

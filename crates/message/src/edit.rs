@@ -80,6 +80,11 @@ impl<'a> MessageMut<'a> {
         true
     }
 
+    /// Whether somebody gave it an identity; otherwise it has a random one.
+    pub fn has_uuid(&self) -> bool {
+        !self.messages.recs[self.index].uuid.is_empty()
+    }
+
     pub fn set_uuid(&mut self, uuid: Uuid) {
         let text = self.messages.store(&uuid.0);
         self.rec().uuid = text;

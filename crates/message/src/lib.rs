@@ -30,9 +30,11 @@ pub mod wire;
 
 mod batch;
 mod builder;
+mod content;
 mod copy;
 mod edit;
 mod header;
+mod merge;
 mod messages;
 mod pool;
 mod raw;
@@ -47,6 +49,7 @@ mod value;
 
 pub use batch::{Batch, Span, StreamId};
 pub use builder::BatchBuilder;
+pub use content::ContentHash;
 pub use edit::MessageMut;
 pub use header::Header;
 pub use messages::Messages;

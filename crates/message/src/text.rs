@@ -56,6 +56,12 @@ impl Text {
         &raw[self.at as usize..self.at as usize + self.len as usize]
     }
 
+    /// Whether it is a slice of the arena, not of the raw block.
+    #[inline]
+    pub fn in_arena(self) -> bool {
+        self.at & ARENA != 0
+    }
+
     /// Where a slice of the raw block begins.
     pub fn start(self) -> usize {
         self.at as usize

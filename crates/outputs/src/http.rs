@@ -1,6 +1,6 @@
 //! The `http` output: sends each batch as the body of one request.
 //!
-//! One request at a time, in order, over a connection that is kept. Every answer is a verdict on the
+//! One request at a time, in order, over a connection that is kept; with `concurrency` the engine runs several of these. Every answer is a verdict on the
 //! whole body ([`answer`]); where the server refuses a body of several messages, halves of it are sent,
 //! so that only the messages it will not have are rejected. How a stop is heard while the server says
 //! nothing is in [`transport`].
@@ -27,13 +27,15 @@ use self::transport::{Line, agent};
 const MAX_REQUESTS: usize = 64;
 
 pub const KIND: Kind = Kind::output("http", Stability::Experimental, build)
+    .concurrent()
     .summary("Sends batches of encoded messages to an HTTP server.")
     .doc(
         "A batch is the body of one request, and delivered when the server answers 2xx. No answer, 408, 425, 429, 5xx and redirects \
          are tried again for as long as it takes, no sooner than `Retry-After` says (up to an hour). Any other 4xx refuses the \
          body: if it has several messages, halves of it are sent, and messages refused alone are rejected with the answer. \
          Messages arrive in order and at least once: a batch whose answer was lost is sent again, and the server may see it \
-         twice. Looking up the name of the server is up to the system and is not ended by a stop.",
+         twice. With `concurrency` several requests are under way at once, each over a connection of its own; `order_by` says what \
+         order is kept then.",
     )
     .options(&[
         Opt::string("url")
@@ -49,7 +51,7 @@ pub const KIND: Kind = Kind::output("http", Stability::Experimental, build)
         Opt::strings("retry_status")
             .sample("[\"401\", \"403\", \"409\"]")
             .doc("Statuses of 4xx after which messages are kept and sent again, because they are no fault of the messages, besides 408, 425 and 429. Default: 401, 403, 404 and 407, for a wrong password or URL."),
-        Opt::duration("connect_timeout").default("5s").doc("How long one attempt to connect may take."),
+        Opt::duration("connect_timeout").default("5s").doc("How long one attempt to connect may take, with the lookup of the name."),
         Opt::duration("timeout").default("30s").doc("How long a request may take from its beginning to the end of the answer."),
     ])
     .examples(&[

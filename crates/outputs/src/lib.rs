@@ -12,11 +12,14 @@ pub mod file;
 pub mod http;
 pub mod null;
 mod patience;
+mod peer;
+mod resolve;
 pub mod stdout;
 pub mod tcp;
 pub mod udp;
+pub mod unix;
 
-pub const KINDS: &[&Kind] = &[&file::KIND, &http::KIND, &null::KIND, &stdout::KIND, &tcp::KIND, &udp::KIND];
+pub const KINDS: &[&Kind] = &[&file::KIND, &http::KIND, &null::KIND, &stdout::KIND, &tcp::KIND, &udp::KIND, &unix::KIND];
 
 #[cfg(test)]
 mod tests {

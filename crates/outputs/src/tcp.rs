@@ -11,23 +11,53 @@
 //! accepted, and a message counts as delivered only then ([`acknowledged`]). What is not acknowledged
 //! when a connection breaks is sent again, in order: nothing is lost, and what was under way may
 //! arrive twice.
+//!
+//! With `tls` the connection is encrypted. A receiver that refuses our certificate says so only after it
+//! was sent something: where certificates are asked for, `acknowledge` is what makes sure of delivery.
 
 mod acknowledged;
+#[cfg(test)]
+mod encrypted;
 mod link;
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use options::{Opt, Options, Problem};
 use plugin::{BuildCx, Example, Kind, OutBatch, OutCx, Output, Stability};
 use rustix::event::PollFlags;
+use transport::{CLIENT_OPTIONS, Stream};
 
 use self::acknowledged::Acknowledged;
-use crate::connect::connect;
 use crate::patience::{GRACE, Patience};
+use crate::peer::Peer;
+
+pub(crate) const TIMEOUT: Opt = Opt::duration("timeout").default("10s").doc(
+    "The connection is given up when the peer takes or acknowledges nothing for this long. With `acknowledge`: when it does \
+     not greet within this time; `ack_timeout` says the rest.",
+);
+
+pub(crate) const ACKNOWLEDGE: Opt = Opt::bool("acknowledge").default("false").doc(
+    "Messages count as delivered when the receiver has said that they are. It must be an input `tcp` or `unix` with `acknowledge = true`.",
+);
+
+pub(crate) const ACK_TIMEOUT: Opt = Opt::duration("ack_timeout").default("60s").doc(
+    "With `acknowledge`: the connection is given up, and everything outstanding sent again, when nothing is acknowledged for \
+     this long. It should be longer than the consumers of the receiver may be stuck: what these have got already, they get again.",
+);
+
+const OWN: &[Opt] = &[
+    Opt::address("address").required().sample("\"127.0.0.1:5565\"").doc("Listener to connect to."),
+    Opt::duration("connect_timeout")
+        .default("5s")
+        .doc("How long one attempt to connect may take, with the lookup of the name and the handshake of TLS."),
+    TIMEOUT,
+    ACKNOWLEDGE,
+    ACK_TIMEOUT,
+];
 
 pub const KIND: Kind = Kind::output("tcp", Stability::Stable, build)
+    .concurrent()
     .summary("Streams encoded messages to a TCP listener.")
     .doc(
         "The hop to another router (with the default encoder `heka`), or to anything that takes lines. Connects when there is \
@@ -36,49 +66,42 @@ pub const KIND: Kind = Kind::output("tcp", Stability::Stable, build)
          other end, and what is under way when that dies is lost. With `acknowledge = true` here and at the input `tcp` of the \
          receiver, a message counts as delivered when every consumer there has accepted it. Whatever is not acknowledged when the \
          connection breaks is sent again, in order: nothing is lost, some of it may arrive twice. `unconfirmed` and `queue` bound \
-         what may be outstanding.",
+         what may be outstanding.\n\n\
+         With `tls` the connection is encrypted and the receiver's certificate checked, against `tls_ca` or the authorities this system \
+         trusts. A receiver that refuses the certificate of `tls_cert` tells it only after something was sent, so without `acknowledge` \
+         the first messages may be lost.",
     )
-    .options(&[
-        Opt::address("address").required().sample("\"127.0.0.1:5565\"").doc("Listener to connect to."),
-        Opt::duration("connect_timeout").default("5s").doc("How long one attempt to connect may take."),
-        Opt::duration("timeout").default("10s").doc(
-            "The connection is given up when the peer takes or acknowledges nothing for this long. With `acknowledge`: when it does \
-             not greet within this time; `ack_timeout` says the rest.",
-        ),
-        Opt::bool("acknowledge").default("false").doc(
-            "Messages count as delivered when the receiver has said that they are. It must be an input `tcp` with `acknowledge = true`.",
-        ),
-        Opt::duration("ack_timeout").default("60s").doc(
-            "With `acknowledge`: the connection is given up, and everything outstanding sent again, when nothing is acknowledged for \
-             this long. It should be longer than the consumers of the receiver may be stuck: what these have got already, they get again.",
-        ),
-    ])
+    .options(&transport::joined::<{ OWN.len() + CLIENT_OPTIONS.len() }>(&[OWN, CLIENT_OPTIONS]))
     .examples(&[
         Example { title: "Relay everything to another router", toml: "match = 'TRUE'\naddress = \"10.0.0.7:5565\"" },
         Example {
             title: "The same, and keep everything until it is accepted there",
             toml: "match = 'TRUE'\naddress = \"10.0.0.7:5565\"\nacknowledge = true",
         },
+        Example {
+            title: "Encrypted, with a certificate to show",
+            toml: "match = 'TRUE'\naddress = \"logs.example.com:5565\"\nacknowledge = true\ntls = true\ntls_ca = \"/etc/nilometer/ca.pem\"\n\
+                   tls_cert = \"/etc/nilometer/client.pem\"\ntls_key = \"/etc/nilometer/client.key\"",
+        },
     ]);
 
 /// Bytes of an answer nobody asked for that are read and dropped at a time.
 const UNASKED: usize = 4096;
 
-/// Whom to send to, and how long to wait for it.
-struct Peer {
-    address: String,
-    connect_timeout: Duration,
-    timeout: Duration,
-}
-
 struct Tcp {
     peer: Peer,
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
 }
 
 fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Output>, Problem> {
-    let peer =
-        Peer { address: o.str("address").to_string(), connect_timeout: o.duration("connect_timeout"), timeout: o.duration("timeout") };
+    over(Peer::remote(o)?, o)
+}
+
+/// The output over connections to any peer, from the options `acknowledge` and `ack_timeout`.
+///
+/// # Errors
+/// When there would be no patience.
+pub(crate) fn over(peer: Peer, o: &Options) -> Result<Box<dyn Output>, Problem> {
     if !o.bool("acknowledge") {
         return Ok(Box::new(Tcp { peer, stream: None }));
     }
@@ -108,15 +131,15 @@ impl Output for Tcp {
 
     /// Notices a peer that left while there was nothing to write.
     fn poll(&mut self, _: &mut OutCx<'_>) {
-        self.stream.take_if(|s| peer_left(s).is_err());
+        self.stream.take_if(|stream| peer_left(stream).is_err());
     }
 
     /// Says goodbye and waits for the peer to do so: closing at once could destroy what is in flight.
     fn close(&mut self, cx: &mut OutCx<'_>) {
-        let Some(stream) = self.stream.take() else { return };
-        if stream.shutdown(Shutdown::Write).is_ok() {
+        let Some(mut stream) = self.stream.take() else { return };
+        if stream.shutdown_write().is_ok() {
             let mut patience = Patience::new(cx, GRACE);
-            while peer_left(&stream).is_ok() && patience.wait(&stream, PollFlags::IN).is_ok() {}
+            while peer_left(&mut stream).is_ok() && patience.wait(&stream, PollFlags::IN).is_ok() {}
         }
     }
 
@@ -126,40 +149,41 @@ impl Output for Tcp {
 }
 
 impl Tcp {
-    /// Sends as much as it can; how much is returned with the error that ended it.
+    /// Sends as much as it can; how much the system has taken is returned with the error that ended it.
     fn send(&mut self, bytes: &[u8], cx: &OutCx<'_>) -> (usize, io::Result<()>) {
-        self.stream.take_if(|s| peer_left(s).is_err());
-        let Peer { address, connect_timeout, timeout } = &self.peer;
+        self.stream.take_if(|stream| peer_left(stream).is_err());
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            None => match connect(address, *timeout, &mut Patience::new(cx, *connect_timeout)) {
+            None => match self.peer.connect(self.peer.timeout, cx) {
                 Ok(stream) => self.stream.insert(stream),
                 Err(e) => return (0, Err(e)),
             },
         };
-        let mut patience = Patience::new(cx, *timeout);
+        let mut patience = Patience::new(cx, self.peer.timeout);
         let mut sent = 0;
-        while sent < bytes.len() {
-            match stream.write(&bytes[sent..]) {
-                Ok(n) => {
-                    sent += n;
-                    patience.renew();
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    if let Err(e) = patience.wait(&*stream, PollFlags::OUT) {
-                        return (sent, Err(e));
-                    }
-                }
-                Err(e) => return (sent, Err(e)),
-            }
-        }
-        (sent, Ok(()))
+        let result = send_all(stream, bytes, &mut sent, &mut patience);
+        (sent.saturating_sub(stream.unsent()), result)
     }
 }
 
+fn send_all(stream: &mut Stream, bytes: &[u8], sent: &mut usize, patience: &mut Patience<'_>) -> io::Result<()> {
+    while *sent < bytes.len() || stream.unsent() > 0 {
+        let result = if *sent < bytes.len() { stream.write(&bytes[*sent..]) } else { stream.flush().map(|()| 0) };
+        match result {
+            Ok(n) => {
+                *sent += n;
+                patience.renew();
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => patience.wait(&*stream, PollFlags::OUT)?,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
 /// An error when the peer closed the connection or broke it. Drops a little of what it sent.
-fn peer_left(mut stream: &TcpStream) -> io::Result<()> {
+fn peer_left(stream: &mut Stream) -> io::Result<()> {
     match stream.read(&mut [0; UNASKED]) {
         Ok(0) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the peer closed the connection")),
         Ok(_) => Ok(()),
@@ -170,7 +194,7 @@ fn peer_left(mut stream: &TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::thread;
 
     use plugin::Verdict;

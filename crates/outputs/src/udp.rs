@@ -13,13 +13,13 @@ use plugin::{BuildCx, Example, Kind, OutBatch, OutCx, Output, Stability};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 
-use crate::connect::resolve;
 use crate::patience::Patience;
+use crate::resolve::resolve;
 
 /// What an IPv4 datagram carries at most: 65535 less 20 (IP) and 8 (UDP) bytes of header.
 const LARGEST: usize = 65_507;
 
-/// How long a full send buffer is waited for.
+/// How long a full send buffer is waited for, and the lookup of a name.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub const KIND: Kind = Kind::output("udp", Stability::Stable, build)
@@ -79,7 +79,7 @@ impl Udp {
     fn send(&mut self, datagram: &[u8], cx: &OutCx<'_>) -> io::Result<()> {
         let socket = match &self.socket {
             Some(socket) => socket,
-            None => self.socket.insert(socket(&self.address)?),
+            None => self.socket.insert(socket(&self.address, cx)?),
         };
         loop {
             match socket.send(datagram) {
@@ -93,9 +93,9 @@ impl Udp {
 }
 
 /// A non-blocking socket to the first address that has a route.
-fn socket(address: &str) -> io::Result<UdpSocket> {
+fn socket(address: &str, cx: &OutCx<'_>) -> io::Result<UdpSocket> {
     let mut last = Err(io::Error::other("the name has no address"));
-    for address in resolve(address)? {
+    for address in resolve(address, &mut Patience::new(cx, TIMEOUT))? {
         let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         last = UdpSocket::bind(any).and_then(|socket| socket.connect(address).and_then(|()| socket.set_nonblocking(true)).map(|()| socket));
         if last.is_ok() {

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::Clock;
+use crate::{Clock, Nested};
 
 /// What a plugin may know while it is built. Building touches nothing outside: no socket is
 /// opened and no file written before the plugin runs, so that `nilo check` can build everything.
@@ -15,4 +15,6 @@ pub struct BuildCx {
     pub module_path: Option<PathBuf>,
     /// True when the plugin will be dropped unused: `nilo check`.
     pub check_only: bool,
+    /// The plugins it names in its options, in their order, see [`crate::Kind::nests`].
+    pub nested: Vec<Nested>,
 }

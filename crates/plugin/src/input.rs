@@ -44,6 +44,8 @@ pub struct StreamOptions {
     pub logger: String,
     /// Hostname of the stream's messages unless the decoder sets one; empty: this host.
     pub hostname: String,
+    /// Fields that each of the stream's messages gets, whatever its decoder adds.
+    pub fields: Vec<(String, String)>,
     /// The input will ask for [`Intake::accepted`], because the sender waits for an answer.
     pub acknowledged: bool,
 }
@@ -83,6 +85,10 @@ pub trait Intake {
 
     /// Gives a stream another key or identity (a file that was renamed or has grown a fingerprint).
     fn identify(&mut self, stream: StreamId, key: &str, identity: &str);
+
+    /// What comes now over the stream is of another origin, as are datagrams of many senders: Hostname and
+    /// fields of its messages from here on, as in [`StreamOptions`]. What came before has to be at its end.
+    fn attribute(&mut self, stream: StreamId, hostname: &str, fields: &[(String, String)]);
 
     /// Reads once from `from` into the stream, up to a block. Returns the bytes read; 0 at the end.
     ///
@@ -131,6 +137,13 @@ pub trait Intake {
 
     /// True when everything read so far was accepted by all consumers.
     fn settled(&mut self) -> bool;
+
+    /// True when everything read so far of the stream with this key was accepted by all consumers, be it open or closed:
+    /// whatever others wait for, it may be forgotten. A key that is not known is settled.
+    fn settled_stream(&mut self, key: &str) -> bool {
+        let _ = key;
+        self.settled()
+    }
 
     /// How far a stream that was opened as `acknowledged` was accepted. What is still open counts as not accepted:
     /// [`Intake::hand_on`] before, when the answer is urgent.

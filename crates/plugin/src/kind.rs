@@ -84,13 +84,19 @@ pub struct Kind {
     pub doc: &'static str,
     pub options: &'static [Opt],
     pub examples: &'static [Example],
+    /// An output of which several instances may deliver at once: see [`Kind::concurrent`].
+    pub concurrent: bool,
+    /// Of one that is made of others: see [`Kind::nests`].
+    pub nests: Option<(&'static str, Family)>,
+    /// Of an input of one format: see [`Kind::reads`].
+    pub reads: Option<(&'static str, &'static str)>,
     pub build: Build,
 }
 
 macro_rules! constructors {
     ($($name:ident $variant:ident $trait:ident,)*) => {$(
         pub const fn $name(name: &'static str, stability: Stability, build: Builder<dyn $trait>) -> Kind {
-            Kind { name, stability, summary: "", doc: "", options: &[], examples: &[], build: Build::$variant(build) }
+            Kind { name, stability, summary: "", doc: "", options: &[], examples: &[], concurrent: false, nests: None, reads: None, build: Build::$variant(build) }
         }
     )*};
 }
@@ -123,6 +129,26 @@ impl Kind {
 
     pub const fn examples(mut self, examples: &'static [Example]) -> Kind {
         self.examples = examples;
+        self
+    }
+
+    /// For plugins made of others: the option that names plugins of this family. They are looked up as those of an input
+    /// are (sections, well-known configurations, kinds), and given to the builder as [`BuildCx::nested`].
+    pub const fn nests(mut self, option: &'static str, family: Family) -> Kind {
+        self.nests = Some((option, family));
+        self
+    }
+
+    /// For inputs that read one format: splitter and decoder used unless the configuration names others.
+    pub const fn reads(mut self, splitter: &'static str, decoder: &'static str) -> Kind {
+        self.reads = Some((splitter, decoder));
+        self
+    }
+
+    /// For outputs that wait for answers: the engine may run several instances with the same options, each on a thread of
+    /// its own and with messages of its own (`concurrency`). They must not share anything that is theirs alone, such as a file.
+    pub const fn concurrent(mut self) -> Kind {
+        self.concurrent = true;
         self
     }
 

@@ -72,6 +72,13 @@ impl Meter {
         }
     }
 
+    /// Sets what only this kind of plugin has to a present value: a gauge, such as bytes not read yet. Takes a lock.
+    pub fn set_extra(&self, name: &'static str, n: u64) {
+        if let Ok(mut extra) = self.extra.lock() {
+            extra.insert(name, n);
+        }
+    }
+
     /// All counters by name, the common ones first.
     pub fn read(&self) -> Vec<(&'static str, u64)> {
         let common = NAMES.iter().zip(&self.counters).map(|(name, n)| (*name, n.load(Ordering::Relaxed)));

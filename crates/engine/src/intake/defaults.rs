@@ -1,15 +1,16 @@
-use message::{Messages, StreamId, Text};
+use message::{Datum, Label, Messages, StreamId, Text};
 
 use super::EngineIntake;
 use super::stream::Stream;
 
-/// Headers that decoders leave open, stored once a batch.
+/// Headers that decoders leave open, and the fields of a stream, stored once a batch.
 #[derive(Default)]
 pub(super) struct Defaults {
     generation: u64,
     type_: Text,
     logger: Text,
     hostname: Text,
+    fields: Vec<(Label, Datum)>,
     stream: Option<StreamId>,
 }
 
@@ -23,6 +24,12 @@ impl Defaults {
     pub(super) fn fill(&self, messages: &mut Messages, mark: u32, first: usize, now: i64) {
         messages.fill(mark, self.type_, self.logger, self.hostname);
         messages.stamp(first, now);
+        if !self.fields.is_empty() {
+            for index in first..messages.len() {
+                let mut message = messages.message(index);
+                self.fields.iter().for_each(|(label, value)| message.add_labelled(*label, *value));
+            }
+        }
     }
 }
 
@@ -42,5 +49,10 @@ impl EngineIntake {
         d.type_ = messages.store(type_.as_bytes());
         d.logger = messages.store(or(logger, &self.input.spec.name).as_bytes());
         d.hostname = messages.store(or(hostname, &self.plan.globals.hostname).as_bytes());
+        d.fields.clear();
+        for (name, value) in stream.map_or(&[][..], |(_, s)| &s.fields) {
+            let (name, value) = (messages.store(name.as_bytes()), messages.store(value.as_bytes()));
+            d.fields.push((messages.label(name, Text::NONE), Datum::String(value)));
+        }
     }
 }

@@ -345,7 +345,16 @@ impl EngineIntake {
         if self.can_wait {
             self.tracker.wait_below(self.window, &self.stop);
         }
+        self.tell_halt();
         self.look_if_due();
+    }
+
+    /// Says once that positions stand still.
+    pub(super) fn tell_halt(&mut self) {
+        if let Some(why) = self.tracker.take_halt() {
+            log::warn!(target: &self.input.id, "{why}");
+            self.standing.shared.set_error(why);
+        }
     }
 
     fn account(&mut self) {

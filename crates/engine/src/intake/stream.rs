@@ -23,6 +23,8 @@ pub(super) struct Stream {
     pub ask: usize,
     pub logger: String,
     pub hostname: String,
+    /// Fields of each message.
+    pub fields: Vec<(String, String)>,
     /// Positions ahead where what some consumer has already ends, in order.
     pub cuts: Vec<u64>,
 }

@@ -21,6 +21,8 @@ pub struct Board {
     pub progress: Condvar,
     /// The output refuses for now.
     pub down: AtomicBool,
+    /// How many messages the output was offered each time.
+    pub offers: Mutex<Vec<usize>>,
     /// The output hangs until it is asked to stop.
     pub stuck: AtomicBool,
     /// The output panics when it sees this text.
@@ -69,8 +71,10 @@ struct Reader(Arc<Board>, bool);
 
 impl Input for Reader {
     fn run(&mut self, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
-        let from = cx.intake.checkpoints().first().map_or(0, |c| c.position);
-        let stream = cx.intake.open(StreamOptions { key: "board".into(), position: from, ..Default::default() });
+        // What came by datagrams is gone once it is handed over.
+        let gone = self.0.read.load(Ordering::Relaxed) as u64;
+        let (key, from) = if self.1 { ("board", cx.intake.checkpoints().first().map_or(0, |c| c.position)) } else { ("", gone) };
+        let stream = cx.intake.open(StreamOptions { key: key.into(), position: from, ..Default::default() });
         let mut at = from as usize;
         while !cx.stop.asked() {
             let bytes: Vec<u8> = self.0.to_read.lock().unwrap()[at..].iter().take(64 << 10).copied().collect();
@@ -81,6 +85,7 @@ impl Input for Reader {
                 cx.intake.poll();
                 cx.stop.wait(cx.intake.wait().min(Duration::from_millis(1)));
             } else {
+                self.0.settled.store(false, Ordering::Relaxed);
                 cx.intake.push(stream, &bytes);
                 at += bytes.len();
                 self.0.read.store(at, Ordering::Relaxed);
@@ -107,6 +112,7 @@ struct Writer(Arc<Board>);
 
 impl Output for Writer {
     fn write(&mut self, batch: &OutBatch<'_>, cx: &mut OutCx<'_>) {
+        self.0.offers.lock().unwrap().push(batch.len());
         if self.0.stuck.load(Ordering::Relaxed) {
             while !cx.stop.wait(Duration::from_secs(1)) {}
             return;
@@ -222,10 +228,11 @@ pub fn assert_conservation(status: &Status) {
 }
 
 pub fn registry() -> Registry {
-    let kinds = [&READER, &DATAGRAMS, &WRITER, &PICKY_DECODER, &PICKY_ENCODER, &FRAGILE, &HELD]
+    let kinds = [&READER, &DATAGRAMS, &WRITER, &PICKY_DECODER, &PICKY_ENCODER, &FRAGILE, &HELD, &crate::origins::SENDERS]
         .into_iter()
         .chain(codecs::kinds())
-        .chain(filters::KINDS.iter().copied());
+        .chain(filters::KINDS.iter().copied())
+        .chain(outputs::KINDS.iter().copied());
     Registry::new(kinds, codecs::PRESETS.iter().copied())
 }
 

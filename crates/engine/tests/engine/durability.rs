@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use plugin::Counter;
 
-use crate::board::{assert_conservation, board, start, until};
+use crate::board::{assert_conservation, board, plan, start, until};
 
 const STATE: &str = "[nilo]\nstate = 'state'\ngrace = '10ms'\njournal_sync = '1ms'\n";
 
@@ -112,4 +112,63 @@ fn a_removed_output_finds_what_waited_when_it_comes_back() {
     let seen = dead.wait_for(1100);
     assert_eq!(seen, [expected(0, 1000), expected(1100, 1200)].concat());
     engine.stop();
+}
+
+#[test]
+fn an_output_that_comes_back_takes_over_from_the_one_that_still_drains() {
+    let dir = tempfile::tempdir().unwrap();
+    let dead = board("drains_dead");
+    dead.down.store(true, Relaxed);
+    let toml = pipe("drains", "board", "queue = '1KiB'").replace("'10ms'", "'60s'");
+    let engine = start(dir.path(), &toml);
+    board("drains").feed(&lines(0, 1000));
+    board("drains").wait_for(1000);
+    until("everything is accepted", || board("drains").settled.load(Relaxed));
+    let without = toml.split("[output.dead]").next().unwrap();
+    for _ in 0..2 {
+        engine.reload(plan(dir.path(), without)).unwrap();
+        engine.reload(plan(dir.path(), &toml)).unwrap();
+    }
+    board("drains").feed(&lines(1000, 1010));
+    board("drains").wait_for(1010);
+    dead.down.store(false, Relaxed);
+    let (written, expected) = (dead.wait_for(1010), expected(0, 1010));
+    let wrong = written.iter().zip(&expected).position(|(a, b)| a != b);
+    assert_eq!((written.len(), wrong), (1010, None), "{:?}", wrong.map(|at| &written[at..]));
+    // None comes twice, and none is left: what it is given last is the last.
+    engine.reload(plan(dir.path(), without)).unwrap();
+    engine.reload(plan(dir.path(), &toml)).unwrap();
+    board("drains").feed("end\n");
+    let written = dead.wait_for(1011);
+    assert_eq!((written.len(), written[1010].as_str()), (1011, "end"));
+    engine.stop();
+}
+
+#[test]
+fn several_dead_outputs_with_different_messages_hold_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let dead = ["a", "b", "c"].map(|name| board(&format!("several_dead_{name}")));
+    dead.iter().for_each(|board| board.down.store(true, Relaxed));
+    let outputs = ["a", "b", "c"].map(|name| {
+        format!(
+            "[output.dead_{name}]\ntype = 'board'\nboard = 'several_dead_{name}'\nmatch = 'Payload =~ /^{name}/'\nbatch_count = 10\n\
+             retry = '1ms'\nretry_max = '2ms'\n"
+        )
+    });
+    let input = "[input.several]\ntype = 'board'\nboard = 'several'\nin_flight = '1MiB'\n";
+    let live = "[output.live]\ntype = 'board'\nboard = 'several'\nmatch = 'TRUE'\n";
+    let engine = start(dir.path(), &format!("{STATE}{input}{live}{}", outputs.concat()));
+    let part = |part: usize, name: &str| (0..1000).map(|n| format!("{name} {}\n", part * 1000 + n)).collect::<String>();
+    for (number, name) in (0..60).zip(["a", "b", "c"].iter().cycle()) {
+        board("several").feed(&part(number, name));
+        board("several").wait_for(number * 1000 + 1000);
+    }
+    until("everything is accepted", || board("several").settled.load(Relaxed));
+    for (first, (dead, name)) in dead.iter().zip(["a", "b", "c"]).enumerate() {
+        dead.down.store(false, Relaxed);
+        let expected: String = (first..60).step_by(3).map(|number| part(number, name)).collect();
+        assert!(dead.wait_for(20_000) == expected.lines().collect::<Vec<_>>(), "{name}");
+    }
+    until("all is counted", || engine.status().plugins.iter().all(|p| p.waiting.0 == 0));
+    assert_conservation(&engine.stop().status);
 }

@@ -186,3 +186,41 @@ fn the_end_of_the_inputs_is_told() {
     }
     engine.stop();
 }
+
+#[test]
+fn a_filter_that_comes_back_waits_for_the_one_that_still_works() {
+    let dir = tempfile::tempdir().unwrap();
+    script(dir.path(), 1, "");
+    // In this order: the one that counts and the one that is held share a worker, and the other would be free.
+    let nilo = "[nilo]\nworkers = 2\n".to_string();
+    let held = |name: &str| format!("[filter.{name}]\ntype = 'held'\nboard = 'returning_{name}'\nfrom = ['input.returning']\n");
+    let with = nilo.clone() + &config("returning", "") + &held("free") + &held("held");
+    let without = nilo + config("returning", "").split("[filter.count]").next().unwrap() + &held("held");
+    let engine = start(dir.path(), &with);
+    let b = board("returning");
+    b.feed("a\nb\n");
+    assert_eq!(b.wait_for(2), ["1:1", "1:2"]);
+    board("returning_held").stuck.store(true, Relaxed);
+    let waits = |id: &str| engine.status().plugins.iter().any(|p| p.id == id && p.waiting.0 > 0);
+    let mut fed = 2;
+    crate::board::until("the worker is held", || {
+        b.feed("c\n");
+        fed += 1;
+        waits("filter.count") && waits("filter.held")
+    });
+    let received = |p: &engine::PluginStatus| p.id == "filter.count" && p.counter(plugin::Counter::Received) == fed as u64;
+    crate::board::until("all is received", || engine.status().plugins.iter().any(received));
+    std::thread::scope(|s| {
+        let remove = s.spawn(|| engine.reload(plan(dir.path(), &without)).unwrap());
+        crate::board::until("removed", || !engine.status().plugins.iter().any(|p| p.id == "filter.count"));
+        let back = s.spawn(|| engine.reload(plan(dir.path(), &with)).unwrap());
+        // Time enough to start beside the one that was removed.
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        board("returning_held").stuck.store(false, Relaxed);
+        assert!(remove.join().unwrap().succeeded() && back.join().unwrap().succeeded());
+    });
+    b.feed("d\n");
+    let counts: Vec<String> = (1..fed + 2).map(|n| format!("1:{n}")).collect();
+    assert_eq!(b.wait_for(fed + 1), counts);
+    engine.stop();
+}

@@ -82,6 +82,8 @@ const MODELS: &[(&str, usize, fn())] = &[
     ("positions_never_pass_what_is_not_settled", 4500, acknowledgement::positions_never_pass_what_is_not_settled),
     ("a_sender_that_waits_hears_of_acceptance", 4500, acknowledgement::a_sender_that_waits_hears_of_acceptance),
     ("what_spills_comes_once_and_in_order", 12000, spilling::what_spills_comes_once_and_in_order),
+    ("while_the_disk_is_full_order_is_kept", 6000, spilling::while_the_disk_is_full_order_is_kept),
+    ("what_is_written_is_not_in_memory", 3000, spilling::what_is_written_is_not_in_memory),
     ("what_was_acknowledged_survives_the_process", 3000, spilling::what_was_acknowledged_survives_the_process),
     ("who_is_removed_leaves_no_cursor", 3000, spilling::who_is_removed_leaves_no_cursor),
     ("memory_given_back_wakes_the_input", 4500, stopping::memory_given_back_wakes_the_input),

@@ -39,11 +39,11 @@ impl<T: Clone> Log<T> {
     }
 }
 
-/// A batch of one message with this number.
+/// A batch of one message with this number, in memory that an input lent.
 pub fn batch(number: i64) -> Batch {
     let mut builder = BatchBuilder::default();
     builder.add().set_timestamp(number);
-    builder.finish()
+    builder.finish_with(Ticket::new(|_| {}))
 }
 
 /// Share of a queue that [`batch`] takes.
@@ -141,10 +141,15 @@ pub fn table(consumers: &[&Arc<Consumer>]) -> Table {
 
 /// Sends these numbers as an input that can wait.
 pub fn send(router: &Arc<Router>, numbers: impl IntoIterator<Item = i64>, ticket: impl Fn(i64) -> Ticket) {
+    send_as(true, router, numbers, ticket);
+}
+
+/// Sends these numbers as an input that can wait or cannot.
+pub fn send_as(can_wait: bool, router: &Arc<Router>, numbers: impl IntoIterator<Item = i64>, ticket: impl Fn(i64) -> Ticket) {
     let (mut port, stop) = (Port::new(router.clone(), "input.a".into()), Stop::new());
     for number in numbers {
         let parcel = Parcel { batch: Arc::new(batch(number)), ticket: ticket(number), origin: None };
-        port.send(parcel, Sender::Input { can_wait: true, stop: &stop });
+        port.send(parcel, Sender::Input { can_wait, stop: &stop });
         thread::yield_now();
     }
 }

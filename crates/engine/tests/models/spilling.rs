@@ -11,7 +11,7 @@ use shuttle::thread::{self, JoinHandle};
 use crate::disk::{Crash, Ram};
 use crate::durable::{Durable, Entry, SyncPolicy};
 use crate::origin::Positions;
-use crate::parts::{Consumer, Log, batch, in_order, noted, number, pick, rules, send, sorted, table};
+use crate::parts::{Consumer, Log, batch, in_order, noted, number, pick, rules, send, send_as, size, sorted, table};
 use crate::plan::WhenFull;
 use crate::queue::{Queue, Rules, Sender};
 use crate::route::Router;
@@ -70,8 +70,11 @@ impl Bench {
         thread::spawn(move || {
             for _ in 0..4 {
                 let queues = router.queues();
+                if pick(2) == 0 {
+                    durable.write_waiting(&queues, Duration::MAX);
+                }
                 (0..pick(8)).for_each(|_| thread::yield_now());
-                assert!(durable.save(&queues));
+                durable.save(&queues);
                 saved();
                 router.nudge();
                 thread::yield_now();
@@ -128,6 +131,70 @@ pub fn what_spills_comes_once_and_in_order() {
     assert_eq!(sorted(bench.heard.all()), sent.iter().map(|n| (*n, Outcome::Accepted)).collect::<Vec<_>>());
     bench.durable.save(&bench.router.queues());
     assert_eq!(consumers.map(|c| c.queue.cursor()), [bench.durable.end(); 2]);
+}
+
+/// The disk is full now and then, and senders cannot wait: the oldest of their messages in memory are dropped and counted,
+/// and what is left comes in order.
+pub fn while_the_disk_is_full_order_is_kept() {
+    let disk = Arc::<Ram>::default();
+    let bench = Bench::on(&disk);
+    let consumer = bench.consumer("output.a", spills(2));
+    bench.router.swap(table(&[&consumer]));
+    // Half of the time its output does nothing until everything is sent.
+    let running = (pick(2) == 0).then(|| run(&consumer));
+    let (syncer, keeper) = (bench.syncer(), bench.keeper(|| {}));
+    let full = {
+        let disk = disk.clone();
+        thread::spawn(move || {
+            for full in [true, false, true, false] {
+                disk.full.store(full, Ordering::Relaxed);
+                (0..pick(30)).for_each(|_| thread::yield_now());
+            }
+        })
+    };
+    let senders = [1000..1002, 2000..2006].map(|numbers| {
+        let (router, heard) = (bench.router.clone(), bench.heard.clone());
+        thread::spawn(move || send_as(false, &router, numbers, |n| noted(n, &heard)))
+    });
+    senders.into_iter().chain([full]).for_each(|t| t.join().unwrap());
+    consumer.finish();
+    [running.unwrap_or_else(|| run(&consumer)), keeper].into_iter().for_each(|r| r.join().unwrap());
+    bench.over.store(true, Ordering::Release);
+    syncer.join().unwrap();
+
+    let delivered = consumer.delivered.all();
+    assert!(in_order(&delivered), "{delivered:?}");
+    assert_eq!((delivered.len() as u64 + consumer.dropped(), consumer.queue.depth().0), (8, 0), "{delivered:?}");
+    assert_eq!(bench.heard.len(), 8);
+}
+
+/// An output is dead: once what waits for it is written, none of it is in memory, and all of it comes in order.
+pub fn what_is_written_is_not_in_memory() {
+    let bench = Bench::on(&Arc::default());
+    let consumer = bench.consumer("output.a", spills(9));
+    bench.router.swap(table(&[&consumer]));
+    let taken = Arc::new(AtomicBool::new(false));
+    let (syncer, keeper, sender) = (bench.syncer(), bench.keeper(|| {}), bench.sender(1000, 5));
+    let dead = {
+        let (consumer, taken) = (consumer.clone(), taken.clone());
+        thread::spawn(move || {
+            // As an output that fails: what it has taken goes back, and is taken again.
+            let work = consumer.queue.pop();
+            taken.store(work.is_some(), Ordering::Release);
+            thread::yield_now();
+            work.into_iter().for_each(|work| consumer.queue.unpop(work));
+        })
+    };
+    [keeper, sender, dead].into_iter().for_each(|t| t.join().unwrap());
+    bench.durable.write_waiting(&bench.router.queues(), Duration::MAX);
+    let given_back = usize::from(taken.load(Ordering::Acquire)) * size();
+    assert!(consumer.queue.depth().1 <= given_back, "{:?}", consumer.queue.depth());
+    consumer.finish();
+    run(&consumer).join().unwrap();
+    bench.over.store(true, Ordering::Release);
+    syncer.join().unwrap();
+    assert_eq!(consumer.delivered.all(), [1000, 1001, 1002, 1003, 1004]);
+    assert_eq!((consumer.queue.depth().0, consumer.queue.holds_records(), bench.heard.len()), (0, false, 5));
 }
 
 /// The disk after a crash, what senders had heard of by then, and what was delivered.

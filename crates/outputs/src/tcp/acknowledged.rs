@@ -7,7 +7,7 @@ use options::unit::show_duration;
 use plugin::{OutBatch, OutCx, Output, Verdict};
 
 use crate::patience::{GRACE, Patience};
-use crate::tcp::Peer;
+use crate::peer::Peer;
 use crate::tcp::link::Link;
 
 /// How often acknowledgements are looked for while some are expected, and otherwise.
@@ -189,7 +189,7 @@ impl Output for Acknowledged {
     /// stream for the end of its last record. What is not acknowledged in the end keeps no verdict: it is
     /// the next instance's.
     fn close(&mut self, cx: &mut OutCx<'_>) {
-        let whole = self.link.as_ref().is_some_and(|link| link.sent == self.whole && link.say_goodbye().is_ok());
+        let whole = self.link.as_mut().is_some_and(|link| link.sent == self.whole && link.say_goodbye().is_ok());
         let mut patience = Patience::new(cx, self.ack_timeout);
         while !self.ends.is_empty() && self.wait(&mut patience, cx).is_ok() {}
         let mut patience = Patience::new(cx, GRACE);

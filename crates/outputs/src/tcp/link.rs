@@ -1,14 +1,13 @@
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use plugin::OutCx;
 use rustix::event::PollFlags;
 use socket2::SockRef;
+use transport::Stream;
 
-use crate::connect::connect;
 use crate::patience::Patience;
-use crate::tcp::Peer;
+use crate::peer::Peer;
 
 /// The first bytes of a receiver that acknowledges.
 const GREETING: [u8; 8] = *b"NILOACK1";
@@ -16,13 +15,16 @@ const GREETING: [u8; 8] = *b"NILOACK1";
 /// Bytes of acknowledgements read at a time.
 const HEARD: usize = 4096;
 
+/// How a peer begins that expected a handshake of TLS.
+const ALERT: [u8; 2] = [0x15, 0x03];
+
 /// What to do about a peer that does not greet.
 const HINT: &str = "set `acknowledge = true` at the receiver, too, or `false` here";
 
 /// A connection to a receiver that counts what it accepted: after its greeting it sends, whenever that
 /// has grown, the number of bytes of this connection that were accepted (8 bytes, big endian).
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     /// Bytes written.
     pub sent: u64,
     /// Bytes of those that were accepted.
@@ -39,8 +41,8 @@ impl Link {
     /// # Errors
     /// When nobody accepts, or there is another greeting, or none in time.
     pub fn open(peer: &Peer, unacknowledged: Duration, cx: &OutCx<'_>) -> io::Result<Link> {
-        let stream = connect(&peer.address, unacknowledged, &mut Patience::new(cx, peer.connect_timeout))?;
-        greeted(&stream, &mut Patience::new(cx, peer.timeout))?;
+        let mut stream = peer.connect(unacknowledged, cx)?;
+        greeted(&mut stream, &mut Patience::new(cx, peer.timeout))?;
         Ok(Link { stream, sent: 0, counted: 0, partial: [0; 8], have: 0 })
     }
 
@@ -48,8 +50,9 @@ impl Link {
     /// either. Returns how much was taken, with the error that ended it.
     pub fn send(&mut self, bytes: &[u8], patience: &mut Patience<'_>) -> (usize, io::Result<()>) {
         let mut at = 0;
-        while at < bytes.len() {
-            let result = match self.stream.write(&bytes[at..]) {
+        while at < bytes.len() || self.stream.unsent() > 0 {
+            let written = if at < bytes.len() { self.stream.write(&bytes[at..]) } else { self.stream.flush().map(|()| 0) };
+            let result = match written {
                 Ok(n) => {
                     at += n;
                     self.sent += n as u64;
@@ -120,8 +123,8 @@ impl Link {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn say_goodbye(&self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
+    pub fn say_goodbye(&mut self) -> io::Result<()> {
+        self.stream.shutdown_write()
     }
 
     /// Closes the connection so that the peer does not take the beginning of a message for a whole one:
@@ -131,7 +134,7 @@ impl Link {
     }
 }
 
-fn greeted(mut stream: &TcpStream, patience: &mut Patience<'_>) -> io::Result<()> {
+fn greeted(stream: &mut Stream, patience: &mut Patience<'_>) -> io::Result<()> {
     let mut greeting = [0; GREETING.len()];
     let mut have = 0;
     while have < greeting.len() {
@@ -142,13 +145,16 @@ fn greeted(mut stream: &TcpStream, patience: &mut Patience<'_>) -> io::Result<()
             }
             Ok(n) => have += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => patience.wait(stream, PollFlags::IN).map_err(|e| match e.kind() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => patience.wait(&*stream, PollFlags::IN).map_err(|e| match e.kind() {
                 io::ErrorKind::TimedOut => io::Error::new(e.kind(), format!("no greeting, {e}: {HINT}")),
                 _ => e,
             })?,
             Err(e) => return Err(e),
         }
         if !GREETING.starts_with(&greeting[..have]) {
+            if have > 1 && greeting.starts_with(&ALERT) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer wants its connections encrypted: set `tls = true` here"));
+            }
             let (expected, found) = (GREETING.escape_ascii(), greeting[..have].escape_ascii());
             let why = format!("expected the greeting \"{expected}\", found \"{found}\": {HINT}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
