@@ -7,8 +7,9 @@ mod names;
 mod number;
 pub mod payload;
 pub mod printable;
+pub mod syslog;
 pub mod text;
 
 use plugin::Kind;
 
-pub const KINDS: &[&Kind] = &[&heka::KIND, &json::KIND, &line::KIND, &payload::KIND, &text::KIND];
+pub const KINDS: &[&Kind] = &[&heka::KIND, &json::KIND, &line::KIND, &payload::KIND, &syslog::KIND, &text::KIND];

@@ -3,6 +3,7 @@
 //! messages again. All of it is pure: no file, no socket, no clock but the one handed in.
 
 mod constants;
+mod container;
 pub mod decoders;
 pub mod encoders;
 mod json;

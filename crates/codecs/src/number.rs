@@ -13,11 +13,12 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     if digits.len() > 18 {
         return std::str::from_utf8(text).ok()?.parse().ok();
     }
-    let (mut n, mut worst) = (0, 0);
+    let (mut n, mut worst) = (0_i64, 0);
     for byte in digits {
         let digit = byte.wrapping_sub(b'0');
         worst = worst.max(digit);
-        n = n * 10 + i64::from(digit);
+        // Bytes that are no digits may be too much for it.
+        n = n.wrapping_mul(10).wrapping_add(i64::from(digit));
     }
     (worst <= 9 && !digits.is_empty()).then_some(if negative { -n } else { n })
 }
@@ -71,6 +72,12 @@ mod tests {
         fn integers_are_read_as_the_standard_library_does(n: i64, text in "[-+]?[0-9]{0,21}x?") {
             prop_assert_eq!(integer(n.to_string().as_bytes()), Some(n));
             prop_assert_eq!(integer(text.as_bytes()), text.parse().ok());
+        }
+
+        #[test]
+        fn other_bytes_are_no_numbers(text in proptest::collection::vec(any::<u8>(), 0..20)) {
+            let expected = std::str::from_utf8(&text).ok().and_then(|t| t.parse().ok());
+            prop_assert_eq!(integer(&text), expected);
         }
     }
 

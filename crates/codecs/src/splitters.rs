@@ -3,16 +3,19 @@
 //! They remember how far they have looked, so that a record that arrives in many small reads costs
 //! no more than one that arrives at once, and what they find does not depend on where a read ends.
 
+pub mod container;
 pub mod group;
 pub mod heka;
 pub mod line;
 pub mod none;
 pub mod regex;
+pub mod syslog;
 pub mod token;
 
 use plugin::Kind;
 
-pub const KINDS: &[&Kind] = &[&group::KIND, &heka::KIND, &line::KIND, &none::KIND, &regex::KIND, &token::KIND];
+pub const KINDS: &[&Kind] =
+    &[&container::KIND, &group::KIND, &heka::KIND, &line::KIND, &none::KIND, &regex::KIND, &syslog::KIND, &token::KIND];
 
 #[cfg(test)]
 mod tests {
@@ -33,7 +36,9 @@ mod tests {
         (&regex::KIND, "delimiter = '(ab)'\nat = 'start'"),
         (&group::KIND, "start = '^a'"),
         (&group::KIND, "continuation = '^[ b]'\nmax_lines = 3"),
+        (&container::KIND, ""),
         (&heka::KIND, "max_message_size = '64B'"),
+        (&syslog::KIND, "max_message_size = '64B'"),
     ];
 
     fn stream() -> impl Strategy<Value = Vec<u8>> {
@@ -41,6 +46,7 @@ mod tests {
             8 => prop::sample::select(vec![b'a', b'b', b'\n', b'\r', b' ', 0x1e, 0x1f]).prop_map(|b| vec![b]),
             1 => any::<u8>().prop_map(|b| vec![b]),
             1 => (0..8u8).prop_map(heka::record),
+            1 => (0..8u8).prop_map(syslog::record),
         ];
         prop::collection::vec(piece, 0..120).prop_map(|pieces| pieces.concat())
     }

@@ -1,11 +1,42 @@
+mod bounds;
+mod condition;
+pub mod dedupe;
 pub mod drop;
+pub mod flatten;
+pub mod geoip;
+pub mod keep;
+pub mod limit_cardinality;
+pub mod lookup;
+mod moment;
+pub mod parse;
+mod recent;
 pub mod redact;
 pub mod rename;
+pub mod sample;
 pub mod set;
+pub mod throttle;
+pub mod timestamp;
+pub mod user_agent;
 
 use plugin::Kind;
 
-pub const KINDS: &[&Kind] = &[&drop::KIND, &redact::KIND, &rename::KIND, &set::KIND];
+pub const KINDS: &[&Kind] = &[
+    &dedupe::KIND,
+    &drop::KIND,
+    &flatten::KIND,
+    &geoip::KIND,
+    &keep::KIND,
+    &limit_cardinality::KIND,
+    &lookup::KIND,
+    &parse::KIND,
+    &redact::KIND,
+    &rename::KIND,
+    &sample::KIND,
+    &set::KIND,
+    &throttle::KIND,
+    &timestamp::KIND,
+    &user_agent::KIND,
+];
 
 #[cfg(test)]
 mod tests {

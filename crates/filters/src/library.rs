@@ -106,6 +106,9 @@ fn library(script: &'static LibraryScript) -> Option<Library> {
         doc: doc.leak(),
         options: own.chain(common).collect::<Vec<_>>().leak(),
         examples: example.into_iter().collect::<Vec<_>>().leak(),
+        concurrent: false,
+        nests: None,
+        reads: None,
         build: lua.build,
     };
     Some(Library { script, declaration, kind })

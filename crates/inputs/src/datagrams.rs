@@ -1,16 +1,23 @@
+//! Datagrams, taken many at a time, and served as inputs share it.
+
+mod served;
+
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, MultiHeaders, recvmmsg, setsockopt,
+    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, recvmmsg, setsockopt,
     sockopt::{RcvBufForce, RxqOvfl},
 };
 use options::unit::show_size;
 use socket2::SockRef;
+
+pub use self::served::Receiving;
 
 /// Datagrams taken at a time: at most, and when few arrive.
 const BATCH: usize = 64;
@@ -23,10 +30,10 @@ const APART: usize = 1536;
 /// No datagram is larger.
 pub const LARGEST: usize = 64 << 10;
 
-/// A UDP socket from which datagrams are taken many at a time.
+/// A socket from which datagrams are taken many at a time.
 #[derive(Debug)]
 pub struct Datagrams {
-    socket: UdpSocket,
+    socket: Socket,
     buffer: Vec<u8>,
     /// Longest datagram taken, in bytes.
     largest: usize,
@@ -36,6 +43,12 @@ pub struct Datagrams {
     ask: usize,
     /// The kernel's count of datagrams it had no room for, as last seen; it wraps.
     drops: u32,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Udp(UdpSocket),
+    Unix(UnixDatagram),
 }
 
 /// What one call took.
@@ -61,16 +74,31 @@ impl Datagrams {
         let socket = UdpSocket::bind(listen)?;
         socket.set_nonblocking(true)?;
         let capacity = enlarge(&socket, listen, receive_buffer);
-        if let Err(e) = setsockopt(&socket, RxqOvfl, &1) {
+        let mut datagrams = Datagrams::over(Socket::Udp(socket), largest);
+        datagrams.capacity = capacity;
+        if let Err(e) = setsockopt(&datagrams.socket, RxqOvfl, &1) {
             log::info!("{listen}: the kernel does not tell how many datagrams it drops: {e}");
         }
-        Ok(Datagrams { socket, buffer: vec![0; BATCH * (largest + APART)], largest, capacity, ask: FEW, drops: 0 })
+        Ok(datagrams)
+    }
+
+    /// Those that programs of this host send to a socket that is bound and does not block. None is dropped:
+    /// who sends waits, or is told.
+    pub fn local(socket: UnixDatagram, largest: usize) -> Datagrams {
+        Datagrams::over(Socket::Unix(socket), largest)
+    }
+
+    fn over(socket: Socket, largest: usize) -> Datagrams {
+        Datagrams { socket, buffer: vec![0; BATCH * (largest + APART)], largest, capacity: 0, ask: FEW, drops: 0 }
     }
 
     /// # Errors
     /// Those of the socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        match &self.socket {
+            Socket::Udp(socket) => socket.local_addr(),
+            Socket::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// How long datagrams may be left to the kernel: a flood of a million a second, of 768 bytes each
@@ -84,12 +112,24 @@ impl Datagrams {
     /// # Errors
     /// When the socket is broken.
     pub fn receive(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<Taken> {
+        self.receive_as::<()>(|datagram, _| each(datagram))
+    }
+
+    /// As [`Datagrams::receive`], with the address that each datagram comes from.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub fn receive_from(&mut self, mut each: impl FnMut(&[u8], Option<IpAddr>)) -> io::Result<Taken> {
+        self.receive_as::<SockaddrStorage>(|datagram, from| each(datagram, from.as_ref().and_then(ip)))
+    }
+
+    fn receive_as<A: SockaddrLike + Copy>(&mut self, mut each: impl FnMut(&[u8], Option<A>)) -> io::Result<Taken> {
         let (ask, largest) = (self.ask, self.largest);
         let rooms = self.buffer.chunks_mut(largest + APART).take(ask);
         let mut slices: Vec<_> = rooms.map(|room| [IoSliceMut::new(&mut room[..largest])]).collect();
         // Headers are made for each call because the kernel overwrites the sizes in them.
-        let mut headers = MultiHeaders::<()>::preallocate(slices.len(), Some(cmsg_space!(u32)));
-        let received = match recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+        let mut headers = MultiHeaders::<A>::preallocate(slices.len(), Some(cmsg_space!(u32)));
+        let received = match recvmmsg(self.socket.as_fd().as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
             Ok(received) => received,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Taken::default()),
             Err(e) => return Err(e.into()),
@@ -107,7 +147,7 @@ impl Datagrams {
                 taken.oversized += 1;
             } else {
                 // An empty datagram has no slice.
-                each(datagram.iovs().next().unwrap_or_default());
+                each(datagram.iovs().next().unwrap_or_default(), datagram.address);
             }
         }
         taken.dropped = drops.wrapping_sub(self.drops);
@@ -122,6 +162,20 @@ impl AsFd for Datagrams {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Udp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip()).to_canonical()))
 }
 
 /// Returns what the socket has then.

@@ -13,39 +13,39 @@
 //! (8 bytes, big endian). What it does not know to be accepted it sends again. For that reason the
 //! beginning of a record at a connection that breaks is none, and a peer that has closed its side is
 //! still answered until everything is accepted.
-
-mod answer;
-mod served;
+//!
+//! With `tls` a connection is encrypted, and with `proxy_protocol` it begins with a header that says whom
+//! a proxy speaks for; what is wrong with either is counted as `failed_handshakes`, and so is a peer
+//! that takes more than ten seconds over it.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use options::{Opt, Options, Problem};
 use plugin::{BuildCx, Example, Fatal, Input, InputCx, Kind, Stability};
+use transport::SERVER_OPTIONS;
 
-use self::served::Served;
+use crate::connections::{ACKNOWLEDGE, IDLE_TIMEOUT, Listener, MAX_CONNECTIONS, PEER_FIELD, PROXY_PROTOCOL, Serving};
+
+const OWN: &[Opt] = &[
+    Opt::address("listen").required().sample("\"127.0.0.1:5565\"").doc("Address to accept at. Loopback unless others are meant to send."),
+    MAX_CONNECTIONS,
+    IDLE_TIMEOUT,
+    ACKNOWLEDGE,
+    PROXY_PROTOCOL,
+    PEER_FIELD,
+];
 
 pub const KIND: Kind = Kind::input("tcp", Stability::Stable, |o, cx| Ok(Box::new(Tcp::new(o, cx)?)))
     .summary("Accepts TCP connections and reads a stream from each.")
     .doc(
         "Every connection has a splitter and decoder of its own; Hostname is the peer's address unless the message says otherwise. \
          Peers are made to wait while consumers are full. What is left when a peer closes is its last record.\n\n\
+         With `tls` connections are encrypted, and with `tls_client_ca` only peers with a certificate of that authority may send. A \
+         handshake has to be done within 10 seconds; one that fails is counted as `failed_handshakes`.\n\n\
          Without `acknowledge` a peer cannot know what was processed: what it had sent when this host or program dies may be lost. \
          With it, nothing is lost that the peer keeps until its acknowledgement; some of it may come twice.",
     )
-    .options(&[
-        Opt::address("listen")
-            .required()
-            .sample("\"127.0.0.1:5565\"")
-            .doc("Address to accept at. Loopback unless others are meant to send."),
-        Opt::integer("max_connections").default("1024").doc("Further connections are closed at once and counted as `refused_connections`."),
-        Opt::duration("idle_timeout").default("10m").doc("A connection on which nothing arrives for this long is closed; with `acknowledge`, nor is accepted. `0s`: never."),
-        Opt::bool("acknowledge").default("false").doc(
-            "Tells peers what was accepted: by every consumer delivered, set aside, or written to the journal. Peers have to understand it, \
-             such as the output `tcp` with `acknowledge = true`: they read `NILOACK1`, then counts of accepted bytes \
-             (8 bytes each, big endian, from the beginning of the connection).",
-        ),
-    ])
+    .options(&transport::joined::<{ OWN.len() + SERVER_OPTIONS.len() }>(&[OWN, SERVER_OPTIONS]))
     .examples(&[
         Example { title: "Messages of another router", toml: "listen = \"127.0.0.1:5565\"\nsplitter = \"heka\"\ndecoder = \"heka\"" },
         Example {
@@ -53,43 +53,39 @@ pub const KIND: Kind = Kind::input("tcp", Stability::Stable, |o, cx| Ok(Box::new
             toml: "listen = \"127.0.0.1:5565\"\nsplitter = \"heka\"\ndecoder = \"heka\"\nacknowledge = true",
         },
         Example { title: "Lines", toml: "listen = \"127.0.0.1:5170\"\nsplitter = \"line\"" },
+        Example {
+            title: "Encrypted, from senders that show a certificate of ours",
+            toml: "listen = \"0.0.0.0:6514\"\ntls = true\ntls_cert = \"/etc/nilometer/server.pem\"\ntls_key = \"/etc/nilometer/server.key\"\n\
+                   tls_client_ca = \"/etc/nilometer/clients.pem\"\nsplitter = \"line\"",
+        },
+        Example {
+            title: "Lines through a load balancer",
+            toml: "listen = \"10.0.0.7:5170\"\nproxy_protocol = true\npeer_field = \"peer\"\nsplitter = \"line\"",
+        },
     ]);
 
 struct Tcp {
-    listen: String,
-    max_connections: usize,
-    /// Zero: never.
-    idle_timeout: Duration,
-    acknowledge: bool,
+    serving: Serving,
     /// Kept from one run to the next.
     listener: Option<TcpListener>,
 }
 
 impl Tcp {
     fn new(o: &Options, _: &BuildCx) -> Result<Tcp, Problem> {
-        let max = o.integer("max_connections");
-        if !(1..=1_000_000).contains(&max) {
-            return Err(o.problem("max_connections", format!("`max_connections` is {max}"), "expected 1 to 1000000"));
-        }
-        let (listen, idle_timeout) = (o.str("listen").to_string(), o.duration("idle_timeout"));
-        Ok(Tcp { listen, max_connections: max as usize, idle_timeout, acknowledge: o.bool("acknowledge"), listener: None })
+        Ok(Tcp { serving: Serving::new(o, o.str("listen"))?, listener: None })
     }
 
     fn bind(&self) -> Result<TcpListener, Fatal> {
-        let listener = TcpListener::bind(&self.listen).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-        listener.map_err(|e| Fatal::new(format!("cannot accept at {}: {e} (option `listen`)", self.listen)))
+        let listen = &self.serving.name;
+        let listener = TcpListener::bind(listen).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+        listener.map_err(|e| Fatal::new(format!("cannot accept at {listen}: {e} (option `listen`)")))
     }
 }
 
 impl Input for Tcp {
     fn run(&mut self, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
         let listener = self.listener.take().map_or_else(|| self.bind(), Ok)?;
-        let mut served = Served::new(self, cx.clock.steady());
-        while !cx.stop.asked() {
-            served.turn(&listener, cx)?;
-        }
-        served.finish(cx);
-        Ok(())
+        self.serving.serve(&Listener::Tcp(listener), cx)
     }
 
     fn can_wait(&self) -> bool {
@@ -98,7 +94,7 @@ impl Input for Tcp {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
 
@@ -112,7 +108,7 @@ mod tests {
     }
 
     /// Reads up to 1000 bytes at a time.
-    pub(super) fn running(more: &str, clock: Clock) -> (RecordingIntake, SocketAddr, Running) {
+    pub(crate) fn running(more: &str, clock: Clock) -> (RecordingIntake, SocketAddr, Running) {
         let mut tcp = tcp(&format!("listen = '127.0.0.1:0'\n{more}"));
         let listener = tcp.bind().unwrap();
         let address = listener.local_addr().unwrap();

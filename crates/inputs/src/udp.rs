@@ -6,16 +6,11 @@
 //! Nothing can make the sender of a datagram wait. What arrives while the kernel's buffer is full is
 //! lost; how many were is in the counter `dropped_by_kernel`, and `receive_buffer` is the cure.
 
-use message::StreamId;
-use options::unit::show_size;
 use options::{Opt, Options, Problem};
-use plugin::{BuildCx, Example, Fatal, Input, InputCx, Kind, Stability, StreamOptions};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use plugin::{BuildCx, Example, Fatal, Input, InputCx, Kind, Stability};
 
-use crate::datagrams::{Datagrams, LARGEST, Taken};
-
-/// After a stop, so many batches of what has already arrived are still taken.
-const LAST_BATCHES: usize = 64;
+use crate::connections::{PEER_FIELD, peer_field};
+use crate::datagrams::{Datagrams, Receiving};
 
 pub const KIND: Kind = Kind::input("udp", Stability::Stable, |o, cx| Ok(Box::new(Udp::new(o, cx)?)))
     .summary("Receives datagrams.")
@@ -31,12 +26,13 @@ pub const KIND: Kind = Kind::input("udp", Stability::Stable, |o, cx| Ok(Box::new
         Opt::size("receive_buffer").default("4MiB").doc(
             "What the kernel may hold before it drops. It gives at most the sysctl net.core.rmem_max; the log says so when that is less.",
         ),
-        Opt::size("max_datagram").default("64KiB").doc("Larger datagrams are dropped and counted as `oversized`. At most 64KiB."),
+        Receiving::MAX_DATAGRAM,
+        PEER_FIELD,
     ])
     .examples(&[Example { title: "Lines from local programs", toml: "listen = \"127.0.0.1:5514\"\nsplitter = \"line\"" }]);
 
 struct Udp {
-    listen: String,
+    receiving: Receiving,
     receive_buffer: usize,
     max_datagram: usize,
     /// Bound already; by a test that has to know the port.
@@ -45,63 +41,21 @@ struct Udp {
 
 impl Udp {
     fn new(o: &Options, _: &BuildCx) -> Result<Udp, Problem> {
-        let max_datagram = o.size("max_datagram");
-        if !(1..=LARGEST).contains(&max_datagram) {
-            let title = format!("`max_datagram` is {}", show_size(max_datagram as u64));
-            return Err(o.problem("max_datagram", title, "expected 1B to 64KiB"));
-        }
-        Ok(Udp { listen: o.str("listen").to_string(), receive_buffer: o.size("receive_buffer"), max_datagram, socket: None })
+        let receiving = Receiving { name: o.str("listen").to_string(), peer_field: peer_field(o)? };
+        Ok(Udp { receiving, receive_buffer: o.size("receive_buffer"), max_datagram: Receiving::max_datagram(o)?, socket: None })
     }
 
     fn bind(&self) -> Result<Datagrams, Fatal> {
-        Datagrams::bind(&self.listen, self.receive_buffer, self.max_datagram)
-            .map_err(|e| Fatal::new(format!("cannot receive at {}: {e} (option `listen`)", self.listen)))
-    }
-
-    /// Takes what has arrived, without waiting.
-    fn receive(&self, socket: &mut Datagrams, stream: StreamId, cx: &mut InputCx<'_>) -> Result<Taken, Fatal> {
-        let push = |datagram: &[u8]| {
-            // An empty datagram is no record.
-            if !datagram.is_empty() {
-                cx.intake.push(stream, datagram);
-                cx.intake.end_of_stream(stream);
-            }
-        };
-        let taken = socket.receive(push).map_err(|e| Fatal::new(format!("receiving at {} failed: {e}", self.listen)))?;
-        cx.meter.add_extra("dropped_by_kernel", taken.dropped.into());
-        cx.meter.add_extra("oversized", taken.oversized);
-        Ok(taken)
-    }
-
-    fn serve(&self, socket: &mut Datagrams, stream: StreamId, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
-        while !cx.stop.asked() {
-            if !self.receive(socket, stream, cx)?.more {
-                cx.intake.poll();
-                let wait = cx.intake.wait();
-                let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
-                let mut fds = [PollFd::new(&*socket, PollFlags::IN), PollFd::from_borrowed_fd(cx.stop.fd(), PollFlags::IN)];
-                // When this fails, the next receive says why.
-                let _ = poll(&mut fds, Some(&wait));
-            } else {
-                cx.intake.poll();
-            }
-        }
-        for _ in 0..LAST_BATCHES {
-            if self.receive(socket, stream, cx)?.datagrams == 0 {
-                break;
-            }
-        }
-        Ok(())
+        let listen = &self.receiving.name;
+        Datagrams::bind(listen, self.receive_buffer, self.max_datagram)
+            .map_err(|e| Fatal::new(format!("cannot receive at {listen}: {e} (option `listen`)")))
     }
 }
 
 impl Input for Udp {
     fn run(&mut self, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
         let mut socket = self.socket.take().map_or_else(|| self.bind(), Ok)?;
-        let stream = cx.intake.open(StreamOptions::default());
-        let result = self.serve(&mut socket, stream, cx);
-        cx.intake.close(stream);
-        result
+        self.receiving.serve(&mut socket, cx)
     }
 
     fn can_wait(&self) -> bool {
@@ -190,6 +144,20 @@ mod tests {
         });
         running.stop().unwrap();
         assert!(intake.seen().bytes().len() < 1000);
+    }
+
+    #[test]
+    fn datagrams_of_many_senders_say_where_they_came_from() {
+        let (intake, address, sender, running) = self::running("peer_field = 'from'");
+        let other = UdpSocket::bind("127.0.0.2:0").unwrap();
+        for (n, socket) in [&sender, &sender, &other, &sender].into_iter().enumerate() {
+            socket.send_to(b"x", address).unwrap();
+            running.wait_for(|seen| seen.bytes().len() == n + 1);
+            let ip = socket.local_addr().unwrap().ip().to_string();
+            assert_eq!(intake.seen().streams[0].options.fields, [("from".to_string(), ip)]);
+        }
+        let seen = intake.seen();
+        assert_eq!((seen.streams.len(), seen.streams[0].attributed.len()), (1, 3));
     }
 
     #[test]

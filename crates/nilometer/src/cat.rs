@@ -259,5 +259,12 @@ pub fn build(registry: &Registry, family: Family, name: &str, toml: &str) -> Res
 }
 
 pub fn build_cx() -> BuildCx {
-    BuildCx { name: "cat".to_string(), hostname: String::new(), clock: Clock::real(), module_path: None, check_only: false }
+    BuildCx {
+        name: "cat".to_string(),
+        hostname: String::new(),
+        clock: Clock::real(),
+        module_path: None,
+        check_only: false,
+        nested: Vec::new(),
+    }
 }

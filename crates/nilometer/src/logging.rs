@@ -52,6 +52,9 @@ impl Log for Logger {
             return;
         }
         let text = terminal::printable(&record.args().to_string());
+        if self.tone == Tone::Daemon {
+            plugin::tap::say(record.level(), record.target().split("::").next().unwrap_or_default(), &text);
+        }
         let line = match self.tone {
             Tone::Daemon => daemon_line(record.level(), record.target(), &text, self.style),
             // Whoever typed the command is told by the command itself, once, why it ended.

@@ -21,6 +21,7 @@ mod service;
 mod signals;
 mod source;
 mod status;
+mod streams;
 mod tail;
 mod terminal;
 mod watching;
@@ -65,6 +66,7 @@ enum Command {
     New(new::Args),
     Reload(reload::Args),
     Status(status::Args),
+    Streams(streams::Args),
     Journal(journal::Args),
     Rejects(rejects::Args),
     Lua(lua::Args),
@@ -128,6 +130,7 @@ fn main() -> ExitCode {
         Command::New(args) => new::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Streams(args) => streams::run(&args),
         Command::Journal(args) => journal::run(&args),
         Command::Rejects(args) => rejects::run(&args),
         Command::Lua(args) => lua::run(&args),

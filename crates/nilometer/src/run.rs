@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, after, bounded, never, select};
 use engine::{Change, Engine, Plan, PluginStatus, Report, Settings, Ticks};
 use options::{Problem, Style};
-use plugin::{Counter, Family};
+use plugin::{Counter, Family, tap};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -46,6 +46,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     watching.renew(&engine);
     let health = engine.health();
     let shared: Shared = Arc::new(RwLock::new(Some(engine)));
+    let own = shared.clone();
+    tap::provide(move || own.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(readings).unwrap_or_default());
     let (reloads, asked) = bounded(16);
     // Without a socket nobody asks, and a channel without senders would fire for ever.
     let _open = reloads.clone();
@@ -156,6 +158,15 @@ impl Daemon<'_> {
             self.watching.renew(engine);
         }
     }
+}
+
+/// What the plugins count, for those who make messages of it.
+fn readings(engine: &Engine) -> Vec<tap::Reading> {
+    let reading = |p: PluginStatus| {
+        let gauges = vec![("waiting_messages", p.waiting.0 as u64), ("waiting_bytes", p.waiting.1 as u64)];
+        tap::Reading { plugin: p.id, kind: p.kind, counters: p.counters, gauges }
+    };
+    engine.status().plugins.into_iter().map(reading).collect()
 }
 
 fn warn(plan: &Plan) {

@@ -23,14 +23,18 @@ pub mod splitters;
 pub mod transforms;
 pub mod values;
 
+use std::cell::OnceCell;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use options::{Opt, Options, Problem, Raw, Source, Tree, Type};
-use plugin::{Build, BuildCx, Clock, Decoder, Encoder, Family, Filter, Input, Kind, Output, Registry, Splitter, Transform};
+use plugin::{Build, BuildCx, Clock, Decoder, Encoder, Family, Filter, Input, Kind, Nested, Output, Registry, Splitter, Transform};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
+
+use crate::certificates::{Authority, Identity};
+use crate::{descriptors, mmdb};
 
 /// All a script must have to be one of any family.
 const SCRIPT: &str = "count = 0
@@ -38,12 +42,17 @@ function process_message() count = count + 1 return 0 end
 function timer_event(ns) inject_payload('txt', 'count', count) end
 ";
 
+/// What a table must have that is looked up in.
+const TABLE: &str = "host,owner,team\nweb1,ann,ops\n";
+
 /// The plugins under test and where they may leave files.
 pub struct Contract {
     pub registry: Registry,
     /// All options a kind takes: its family's and its own.
     options_of: fn(&Kind) -> Vec<&'static [Opt]>,
     pub dir: tempfile::TempDir,
+    /// An authority, and what it issued, once they are asked for.
+    certificates: OnceCell<(PathBuf, Identity)>,
 }
 
 /// A plugin of any family.
@@ -59,7 +68,7 @@ pub enum Built {
 
 impl Contract {
     pub fn new(registry: Registry, options_of: fn(&Kind) -> Vec<&'static [Opt]>) -> Contract {
-        Contract { registry, options_of, dir: tempfile::tempdir().expect("a directory for tests") }
+        Contract { registry, options_of, dir: tempfile::tempdir().expect("a directory for tests"), certificates: OnceCell::new() }
     }
 
     /// Holds all kinds of a family to a clause.
@@ -137,8 +146,37 @@ impl Contract {
         for (key, node) in &mut tree.entries {
             match (key.name.as_str(), &mut node.raw) {
                 ("listen" | "address", Raw::String(text)) => *text = address.to_string(),
+                ("listen", Raw::List(items)) => {
+                    for item in items {
+                        if let Raw::String(text) = &mut item.raw {
+                            *text = match text.split_once("://") {
+                                Some((scheme @ ("unix" | "unixgram"), _)) => {
+                                    format!("{scheme}://{}", below(&format!("{scheme}.sock")).display())
+                                }
+                                Some((scheme, _)) => format!("{scheme}://{address}"),
+                                None => address.to_string(),
+                            };
+                        }
+                    }
+                }
                 ("url", Raw::String(text)) => *text = format!("http://{address}/"),
                 ("script", Raw::String(text)) => self.write(&below(text), SCRIPT),
+                ("file", Raw::String(text)) if text.ends_with(".csv") => self.write(&below(text), TABLE),
+                ("file", Raw::String(text)) if text.ends_with(".mmdb") => {
+                    let country = mmdb::Entry::map([("country", mmdb::Entry::map([("iso_code", mmdb::Entry::Text("DE".into()))]))]);
+                    self.write(&below(text), mmdb::database(&[("10.0.0.0/8", country)]));
+                }
+                ("descriptor_set", Raw::String(text)) => self.write(&below(text), descriptors::descriptor_set()),
+                ("path", Raw::String(text)) if kind.options.iter().any(|o| o.name == "path" && o.type_ == Type::Path) => {
+                    let path = below(text);
+                    fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+                    *text = path.display().to_string();
+                }
+                (name, Raw::String(text))
+                    if name.starts_with("tls_") && kind.options.iter().any(|o| o.name == name && o.type_ == Type::Path) =>
+                {
+                    *text = self.certificate(name).display().to_string();
+                }
                 ("dir", Raw::String(text)) => *text = below(text).display().to_string(),
                 ("paths", Raw::String(text)) => *text = below(text).display().to_string(),
                 ("paths", Raw::List(items)) => {
@@ -154,9 +192,22 @@ impl Contract {
         tree
     }
 
-    fn write(&self, path: &Path, text: &str) {
-        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory for a script");
-        fs::write(path, text).expect("a script");
+    /// The file for an option such as `tls_cert`.
+    fn certificate(&self, option: &str) -> PathBuf {
+        let (authority, identity) = self.certificates.get_or_init(|| {
+            let authority = Authority::new();
+            (authority.write(self.dir.path()), authority.issue(self.dir.path(), "conforming"))
+        });
+        match option {
+            "tls_cert" => identity.cert.clone(),
+            "tls_key" => identity.key.clone(),
+            _ => authority.clone(),
+        }
+    }
+
+    fn write(&self, path: &Path, content: impl AsRef<[u8]>) {
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory for a file");
+        fs::write(path, content).expect("a file");
     }
 
     pub fn check(&self, kind: &Kind, tree: &Tree) -> (Options, Vec<Problem>) {
@@ -165,10 +216,30 @@ impl Contract {
         (options, problems)
     }
 
+    /// What a plugin is made of: kinds that need no options, and presets.
+    pub fn nested(&self, kind: &Kind, options: &Options) -> Vec<Nested> {
+        let (Some((_, family)), Some((names, _))) = (kind.nests, Nested::named(kind, options)) else { return Vec::new() };
+        let nested = |name: &str| {
+            let preset = self.registry.preset(family, name);
+            let kind = self.registry.kind(family, preset.map_or(name, |p| p.kind))?;
+            let (options, problems) = self.check(kind, &self.tree(kind, preset.map_or("", |p| p.toml)).ok()?);
+            let nested = self.nested(kind, &options);
+            problems.is_empty().then(|| Nested { name: name.to_string(), kind, options, nested })
+        };
+        names.into_iter().filter_map(nested).collect()
+    }
+
     /// What a plugin is told; a clock that stands.
-    pub fn cx(&self, kind: &Kind, check_only: bool) -> BuildCx {
+    pub fn cx(&self, kind: &Kind, options: &Options, check_only: bool) -> BuildCx {
         let clock = Clock::standing(1_700_000_000_000_000_000);
-        BuildCx { name: kind.name.into(), hostname: "host".into(), clock, module_path: None, check_only }
+        BuildCx {
+            name: kind.name.into(),
+            hostname: "host".into(),
+            clock,
+            module_path: None,
+            check_only,
+            nested: self.nested(kind, options),
+        }
     }
 
     /// Builds one in a configuration that is sound, [at home](Contract::at_home).
@@ -187,7 +258,7 @@ impl Contract {
 
     fn try_build(&self, kind: &Kind, toml: &str, address: &str) -> Result<Built, Problem> {
         let (options, problems) = self.check(kind, &self.at_home(kind, toml, address));
-        problems.into_iter().next().map_or_else(|| build(kind, &options, &self.cx(kind, false)), Err)
+        problems.into_iter().next().map_or_else(|| build(kind, &options, &self.cx(kind, &options, false)), Err)
     }
 }
 

@@ -60,11 +60,13 @@ pub struct Seen {
 /// One stream as the input used it.
 #[derive(Default, Debug)]
 pub struct SeenStream {
-    /// As opened; key and identity as changed since.
+    /// As opened; key, identity, hostname and fields as changed since.
     pub options: StreamOptions,
     pub bytes: Vec<u8>,
     /// What was pushed, call by call. Also part of `bytes`.
     pub pushed: Vec<Vec<u8>>,
+    /// The hostnames it was given since it was opened, in order.
+    pub attributed: Vec<String>,
     /// Position of the next byte.
     pub position: u64,
     /// Position up to which lines are complete: where a restart would go on.
@@ -239,6 +241,15 @@ impl Intake for RecordingIntake {
         });
     }
 
+    fn attribute(&mut self, stream: StreamId, hostname: &str, fields: &[(String, String)]) {
+        self.change(|seen| {
+            let stream = seen.stream(stream);
+            assert!(stream.complete == stream.position, "what came before is not at its end");
+            (stream.options.hostname, stream.options.fields) = (hostname.to_string(), fields.to_vec());
+            stream.attributed.push(hostname.to_string());
+        });
+    }
+
     fn read(&mut self, stream: StreamId, from: &mut dyn Read) -> io::Result<usize> {
         let mut block = vec![0; self.block];
         let n = from.read(&mut block)?;
@@ -305,6 +316,10 @@ impl Intake for RecordingIntake {
 
     fn settled(&mut self) -> bool {
         self.seen().streams.iter().all(|s| s.closed || s.accepted == s.complete)
+    }
+
+    fn settled_stream(&mut self, key: &str) -> bool {
+        self.seen().streams.iter().filter(|s| s.options.key == key).all(|s| s.accepted == s.complete)
     }
 
     fn accepted(&mut self, stream: StreamId) -> Acceptance {

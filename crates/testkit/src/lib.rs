@@ -3,10 +3,13 @@
 //! plugins ([`conformance`]), and the bodies of the fuzz targets ([`fuzz`]). A dev-dependency only.
 
 pub mod answering;
+pub mod certificates;
 pub mod conformance;
 pub mod deliver;
+pub mod descriptors;
 pub mod fuzz;
 pub mod garbage;
 pub mod intake;
+pub mod mmdb;
 pub mod oracle;
 pub mod plugins;

@@ -1,7 +1,7 @@
 //! Plugins built from TOML, as the engine would build them.
 
 use message::{Batch, BatchBuilder, Text};
-use options::{Options, Problem, Source, Tree};
+use options::{Opt, Options, Problem, Source, Tree};
 use plugin::{Build, BuildCx, Clock, DecodeCx, Decoder, Encoder, Filter, Input, Kind, Output, Record, Split, Splitter, Transform};
 
 /// Checked options of a kind, from the lines below its section header.
@@ -9,16 +9,25 @@ use plugin::{Build, BuildCx, Clock, DecodeCx, Decoder, Encoder, Filter, Input, K
 /// # Errors
 /// Every problem on a line of its own, as `file:line:column: …`.
 pub fn options(kind: &Kind, toml: &str) -> Result<Options, String> {
+    options_of(kind.options, toml)
+}
+
+/// Checked options of a list.
+///
+/// # Errors
+/// As [`options`].
+pub fn options_of(list: &'static [Opt], toml: &str) -> Result<Options, String> {
     let lines = |p: Vec<Problem>| p.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let tree = Tree::parse(Source::new("test.toml", toml)).map_err(lines)?;
     let mut problems = Vec::new();
-    let options = Options::check(&[kind.options], &tree, &mut problems);
+    let options = Options::check(&[list], &tree, &mut problems);
     if problems.is_empty() { Ok(options) } else { Err(lines(problems)) }
 }
 
 /// What a plugin is told while it is built in a test.
 pub fn build_cx() -> BuildCx {
-    BuildCx { name: "test".into(), hostname: "host".into(), clock: Clock::standing(1_000_000_000), module_path: None, check_only: false }
+    let clock = Clock::standing(1_000_000_000);
+    BuildCx { name: "test".into(), hostname: "host".into(), clock, module_path: None, check_only: false, nested: Vec::new() }
 }
 
 macro_rules! builders {

@@ -6,6 +6,7 @@
 
 mod contender;
 mod cores;
+mod decoders;
 mod durability;
 mod example;
 mod fanout;

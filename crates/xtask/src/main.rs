@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::bench::{self, Settings, floor, tcp};
 use xtask::package;
-use xtask::prove::{Report, config, contain, reload, rotate};
+use xtask::prove::{Report, config, contain, many, reload, rotate};
 use xtask::torture::command::Torture;
 use xtask::{validate, workspace};
 
@@ -103,6 +103,20 @@ enum Prove {
         rotations: usize,
         #[command(flatten)]
         load: Load,
+    },
+    /// A thousand files, rotated in each way, with compression and kill -9 among it: no line is lost, memory stays flat.
+    Many {
+        #[arg(long, default_value_t = 1000)]
+        files: usize,
+        /// Lines a second, of all files together.
+        #[arg(long, default_value_t = 10_000)]
+        rate: u64,
+        /// How long each way is gone.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// The program to run. Default: build it with --release.
+        #[arg(long)]
+        nilo: Option<PathBuf>,
     },
     /// Neighbours that misbehave: everything else keeps its rate.
     Contain {
@@ -203,6 +217,15 @@ fn prove(what: Prove) -> Result<ExitCode> {
             let mut held = true;
             for (kind, kill_every) in rotate::Kind::ALL.into_iter().flat_map(|kind| [(kind, 0), (kind, 5)]) {
                 held &= tell(&rotate::prove(&nilo, kind, round(kill_every))?);
+            }
+            held
+        }
+        Prove::Many { files, rate, seconds, nilo } => {
+            let nilo = program(nilo)?;
+            let round = many::Round { files, rate, time: Duration::from_secs(seconds), rotations: 8, limit: LIMIT };
+            let mut held = true;
+            for kind in many::Kind::ALL {
+                held &= tell(&many::prove(&nilo, kind, round)?);
             }
             held
         }

@@ -9,6 +9,7 @@ pub mod contain;
 mod feed;
 pub(crate) mod follow;
 mod latency;
+pub mod many;
 pub mod reload;
 pub mod rotate;
 

@@ -10,7 +10,7 @@ use xtask::workspace;
 /// Rooms by level. A room may use those of lower levels only.
 const LEVELS: &[&[&str]] = &[
     &["message", "options", "pattern", "lpeg", "sketch"],
-    &["matcher", "metrics", "journal", "detect", "series"],
+    &["matcher", "metrics", "msgpack", "journal", "transport", "detect", "series"],
     &["plugin", "promql", "sandbox"],
     &["modules", "codecs", "inputs", "outputs", "rules"],
     &["filters", "engine"],

@@ -76,6 +76,11 @@ impl HeaderMap {
         HeaderMap { names, lengths, keep_payload, recent: Recent::default(), taken: 0 }
     }
 
+    /// Without any name: for decoders that know the headers themselves.
+    pub fn none(keep_payload: bool) -> HeaderMap {
+        HeaderMap { names: Vec::new(), lengths: 0, keep_payload, recent: Recent::default(), taken: 0 }
+    }
+
     /// Begins a record.
     pub fn begin(&mut self) {
         self.taken = 0;

@@ -8,6 +8,7 @@ use message::{Datum, MessageMut, Messages, Text, ValueType};
 use options::{Opt, Options, Problem};
 use plugin::{BuildCx, DecodeCx, Decoder, Example, Kind, Record, Reject, Stability};
 
+use super::fields::within;
 use super::headers::{HeaderMap, header_options};
 use crate::json::{Number, Reader, Str, Wrong, unescape};
 use crate::labels::Labels;
@@ -31,22 +32,7 @@ pub const KIND: Kind = Kind::decoder("json", Stability::Stable, build)
     ]);
 
 fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Decoder>, Problem> {
-    let within = |name: &str, range: std::ops::RangeInclusive<usize>| {
-        let n = usize::try_from(o.integer(name)).ok().filter(|n| range.contains(n));
-        let label = format!("expected {} to {}", range.start(), range.end());
-        n.ok_or_else(|| o.problem(name, format!("`{name}` is out of range"), label))
-    };
-    Ok(Box::new(Json {
-        headers: HeaderMap::new(o),
-        separator: o.str("separator").as_bytes().into(),
-        max_depth: within("max_depth", 1..=64)?,
-        max_fields: within("max_fields", 1..=1_000_000)?,
-        path: Vec::new(),
-        names_left: 0,
-        labels: Labels::default(),
-        unescaped: Vec::new(),
-        values: Vec::new(),
-    }))
+    Ok(Box::new(Json::new(HeaderMap::new(o), o)?))
 }
 
 /// What joined names may take in memory: a long name repeated for each of many members below it
@@ -54,11 +40,13 @@ fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Decoder>, Problem> {
 const MIN_NAMES: usize = 64 << 10;
 const NAMES_PER_BYTE: usize = 8;
 
-struct Json {
+pub(crate) struct Json {
     headers: HeaderMap,
     separator: Box<[u8]>,
     max_depth: usize,
     max_fields: usize,
+    /// Whether the path begins with a name that is not of the record.
+    prefixed: bool,
     /// Names on the way to the member being read, joined.
     path: Vec<u8>,
     /// Bytes that joined names may still take in this record.
@@ -69,24 +57,67 @@ struct Json {
     values: Vec<Datum>,
 }
 
-impl Decoder for Json {
-    fn decode(&mut self, record: Record<'_>, out: &mut Messages, _: &DecodeCx) -> Result<(), Reject> {
+impl Json {
+    fn new(headers: HeaderMap, o: &Options) -> Result<Json, Problem> {
+        Ok(Json {
+            headers,
+            separator: o.str("separator").as_bytes().into(),
+            max_depth: within(o, "max_depth", 1, 64)?,
+            max_fields: within(o, "max_fields", 1, 1_000_000)?,
+            prefixed: false,
+            path: Vec::new(),
+            names_left: 0,
+            labels: Labels::default(),
+            unescaped: Vec::new(),
+            values: Vec::new(),
+        })
+    }
+
+    /// For [`Json::flatten`]: the options `separator`, `max_depth` and `max_fields`.
+    ///
+    /// # Errors
+    /// A limit that is none.
+    pub fn flattening(o: &Options) -> Result<Json, Problem> {
+        Ok(Json { prefixed: true, ..Json::new(HeaderMap::none(false), o)? })
+    }
+
+    /// Adds the members of the object that `record` is to message `index`, below `name`.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`]; fields that were added stay.
+    pub fn flatten(&mut self, name: &[u8], record: Record<'_>, messages: &mut Messages, index: usize) -> Result<(), Reject> {
+        self.begin(name, &record, messages);
+        self.read(record, messages.message(index))
+    }
+
+    fn begin(&mut self, path: &[u8], record: &Record<'_>, messages: &mut Messages) {
         self.headers.begin();
         self.path.clear();
-        self.labels.begin(out);
+        self.path.extend_from_slice(path);
+        self.labels.begin(messages);
         self.names_left = MIN_NAMES + NAMES_PER_BYTE * record.bytes().len();
-        let mut reader = Reader::new(record.bytes());
-        let mut m = out.add();
-        if self.headers.keep_payload {
-            m.set_payload_text(record.at());
-        }
+    }
+
+    fn read(&mut self, record: Record<'_>, m: MessageMut<'_>) -> Result<(), Reject> {
+        let (max_fields, mut reader) = (self.max_fields, Reader::new(record.bytes()));
         let mut walk = Walk { json: self, record, m };
         let read = walk.object(&mut reader, 1).and_then(|()| Ok(reader.end()?));
         read.map_err(|stop| match stop {
             Stop::Wrong(wrong) => wrong.reject(record.bytes()),
-            Stop::TooManyFields => Reject::new(format!("found more than {} fields; `max_fields` raises that", self.max_fields)),
+            Stop::TooManyFields => Reject::new(format!("found more than {max_fields} fields; `max_fields` raises that")),
             Stop::LongNames => Reject::new("the paths to its nested members are far longer than the record; a lower `max_depth` helps"),
         })
+    }
+}
+
+impl Decoder for Json {
+    fn decode(&mut self, record: Record<'_>, out: &mut Messages, _: &DecodeCx) -> Result<(), Reject> {
+        self.begin(b"", &record, out);
+        let mut m = out.add();
+        if self.headers.keep_payload {
+            m.set_payload_text(record.at());
+        }
+        self.read(record, m)
     }
 }
 
@@ -127,7 +158,8 @@ impl<'b> Walk<'b, '_> {
             let key = r.key()?;
             let outer = self.json.path.len();
             let nested = r.peek() == Some(b'{') && depth < self.json.max_depth;
-            let name = if depth == 1 && !key.escaped && !nested { Name::Plain(key.raw) } else { self.push(key, depth) };
+            let plain = depth == 1 && !self.json.prefixed && !key.escaped && !nested;
+            let name = if plain { Name::Plain(key.raw) } else { self.push(key, depth) };
             if nested {
                 self.object(r, depth + 1)?
             } else {
@@ -141,7 +173,7 @@ impl<'b> Walk<'b, '_> {
 
     fn push(&mut self, key: Str<'_>, depth: usize) -> Name<'b> {
         let path = &mut self.json.path;
-        if depth > 1 {
+        if depth > 1 || self.json.prefixed {
             path.extend_from_slice(&self.json.separator);
         }
         if key.escaped {

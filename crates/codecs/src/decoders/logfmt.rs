@@ -84,7 +84,7 @@ impl Logfmt {
 }
 
 /// The boolean or number that a bare value is.
-fn typed(text: &[u8]) -> Option<Datum> {
+pub(super) fn typed(text: &[u8]) -> Option<Datum> {
     match text {
         b"true" => return Some(Datum::Bool(true)),
         b"false" => return Some(Datum::Bool(false)),

@@ -5,7 +5,7 @@
 
 use memchr::memmem::Finder;
 use options::{Opt, Options, Problem};
-use plugin::{BuildCx, Kind, Split, Splitter, Stability};
+use plugin::{BuildCx, Family, Kind, Preset, Split, Splitter, Stability};
 
 pub const KIND: Kind = Kind::splitter("token", Stability::Stable, build)
     .summary("Cuts a stream at a fixed sequence of bytes.")
@@ -26,6 +26,10 @@ pub const KIND: Kind = Kind::splitter("token", Stability::Stable, build)
         plugin::Example { title: "Messages that end in a NUL byte", toml: "delimiter = '\\0'" },
         plugin::Example { title: "Blocks of three lines", toml: "count = 3" },
     ]);
+
+/// For messages of GELF over TCP, and others.
+pub const NUL: Preset =
+    Preset { family: Family::Splitter, name: "nul", kind: "token", summary: "Records that end in a NUL byte.", toml: "delimiter = '\\0'" };
 
 fn build(o: &Options, _: &BuildCx) -> Result<Box<dyn Splitter>, Problem> {
     let text = o.str("delimiter");

@@ -68,6 +68,19 @@ impl Layout {
             .map_err(|e| format!("it cannot be read back: {e}"))
     }
 
+    /// Whether texts say their offset from UTC, or count from a moment of UTC.
+    pub fn has_offset(&self) -> bool {
+        match self {
+            Layout::Rfc3339 | Layout::Clf | Layout::Epoch | Layout::EpochIn(_) => true,
+            Layout::Rfc3164 => false,
+            Layout::Format(format) => {
+                let probe = jiff::Timestamp::new(PROBE, 0).map(|t| t.to_zoned(TimeZone::fixed(Offset::UTC)));
+                let time = probe.and_then(|probe| BrokenDownTime::parse(format, strtime::format(format, &probe)?.as_bytes()));
+                time.is_ok_and(|time| time.offset().is_some() || time.timestamp().is_some())
+            }
+        }
+    }
+
     /// Nanoseconds since the UNIX epoch; `None` when the text is not written so. `now` gives the
     /// year where the text has none.
     pub fn read(&self, text: &[u8], now: i64) -> Option<i64> {

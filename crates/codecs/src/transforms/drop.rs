@@ -8,6 +8,7 @@ use message::Messages;
 use options::{Opt, Options, Problem};
 use plugin::{BuildCx, Example, Kind, Reject, Stability, Transform, Transformed};
 
+use super::condition::condition;
 use super::set::place;
 
 pub const KIND: Kind = Kind::transform("drop", Stability::Stable, |o, _: &BuildCx| Ok(Box::new(Unwanted::new(o)?)))
@@ -33,14 +34,7 @@ struct Unwanted {
 
 impl Unwanted {
     fn new(o: &Options) -> Result<Unwanted, Problem> {
-        let parse = |text: &str| {
-            Matcher::parse(text).map_err(|e| {
-                let at = o.location("match").within(e.at, text);
-                let problem = Problem::new("malformed matcher").at(&at, format!("found {}, expected {}", e.found, e.expected));
-                Problem { help: e.help, ..problem }
-            })
-        };
-        let matcher = o.get_str("match").map(parse).transpose()?;
+        let matcher = condition(o, "match")?;
         let fields = o.strings("fields").to_vec();
         if matcher.is_none() && fields.is_empty() {
             return Err(Problem::new("this transform drops nothing").at(o.at(), "expected `match` or `fields`"));

@@ -7,6 +7,7 @@
 //! Numbers, booleans, and the names of fields are not looked at, except integers that `on` names.
 
 mod card;
+mod ipv6;
 mod pattern;
 
 use message::{Datum, Header, Messages, Value, ValueType};
@@ -21,13 +22,14 @@ pub const KIND: Kind = Kind::transform("redact", Stability::Stable, |o, _: &Buil
     .doc(
         "Whatever matches a pattern is replaced by `mask`, until nothing matches any more. By default the Payload and all fields of text are \
          searched; `on` names others or fewer. Text is bytes: `\\w` and `\\d` are ASCII, `(?u)` turns Unicode on. `card` is 13 to 19 \
-         digits, with spaces or dashes or without, that pass Luhn's check.",
+         digits, with spaces or dashes or without, that pass Luhn's check; `basic_auth` is what a header of that name holds, and user and password in \
+         a URL; `jwt` a JSON Web Token; `api_key` the keys of well-known services, which have a mark of their own.",
     )
     .options(&[
         Opt::strings("patterns")
             .required()
             .sample(r#"["email", "card", 'password=\S+']"#)
-            .doc("Regular expressions, or the names email, card, ipv4 and bearer."),
+            .doc("Regular expressions, or the names email, card, ipv4, ipv6, bearer, basic_auth, jwt and api_key."),
         Opt::string("mask").default("***").doc("What stands in the place of a match."),
         Opt::strings("on")
             .default("")
@@ -36,6 +38,10 @@ pub const KIND: Kind = Kind::transform("redact", Stability::Stable, |o, _: &Buil
     ])
     .examples(&[
         Example { title: "Card numbers and passwords", toml: r#"patterns = ["card", 'password=\S+']"# },
+        Example {
+            title: "Whatever gives access",
+            toml: r#"patterns = ["bearer", "basic_auth", "jwt", "api_key", '(?i)(?:password|secret|token)=[^\s&]+']"#,
+        },
         Example { title: "Addresses of clients, whole", toml: "patterns = ['.+']\non = [\"remote_addr\"]\nmask = \"(removed)\"" },
     ]);
 
@@ -222,6 +228,13 @@ mod tests {
         let all = "patterns = ['email', 'card', 'ipv4', 'bearer']";
         let text = "jane.doe+x@mail.example.com paid with 4111 1111 1111 1111 from 203.0.113.9, Authorization: Bearer abc.DEF-1== ok";
         assert_eq!(payload(all, text), "*** paid with *** from ***, Authorization: *** ok");
+        let all = "patterns = ['ipv6', 'ipv4', 'basic_auth', 'jwt', 'api_key']";
+        let text = "2001:db8::1 and ::ffff:10.0.0.1 sent Basic dXNlcjpwYXNz to https://ann:s3cret@host/ with eyJhbGciOiJI.eyJzdWIi.c2ln, \
+                    AKIAIOSFODNN7EXAMPLE or ghp_0123456789abcdefghijABCDEFGHIJ456789";
+        assert_eq!(payload(all, text), "*** and *** sent *** to https***host/ with ***, *** or ***");
+        let clean = "basic, AKIA, sk-short, std::vec 12:30:00 eyJ.x http://host:80/a@b ghp_short";
+        assert_eq!(payload(all, clean), clean);
+        let all = "patterns = ['email', 'card', 'ipv4', 'bearer']";
         let clean = "a@b, 1.2.3, 1.2.3.4567, 300.1.1.1, 4111111111111112, bearers of news";
         assert_eq!(payload(all, clean), clean);
     }
@@ -267,6 +280,9 @@ mod tests {
             "[0-9]{1,3}(\\.[0-9]{1,3}){2,5}",
             "[2-6][0-9]{3}([ -]?[0-9]{4}){2,4}",
             "[Bb]earer [a-zA-Z0-9.=]{0,8}",
+            "([0-9a-f]{0,4}:){1,7}[0-9a-f]{0,4}",
+            "https://[a-z]{0,2}:[a-z]{0,3}@|basic [a-z]{3,5}=?",
+            "(AKIA|ASIA)[A-Z0-9]{16}|eyJ[a-z]{0,2}\\.eyJ[a-z]\\.",
             "[ ,;@.0-9-]{0,4}",
         ]
         .prop_map(String::into_bytes);
@@ -277,7 +293,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_that_matches_is_left(text in personal(), mask in prop_oneof!["", "\\*\\*\\*", "x"]) {
-            let toml = format!("patterns = ['email', 'card', 'ipv4', 'bearer', 'x?[0-9]y']\nmask = '{mask}'");
+            let toml = format!("patterns = ['email', 'card', 'ipv4', 'ipv6', 'bearer', 'basic_auth', 'jwt', 'api_key', 'x?[0-9]y']\nmask = '{mask}'");
             let Ok((batch, _)) = try_apply(&KIND, &toml, &[with(&text)]) else { return Ok(()) };
             let m = batch.get(0);
             let texts = [Some(m.payload()), m.value(b"user", 0, 0).and_then(Value::as_bytes), m.value(b"many", 0, 1).and_then(Value::as_bytes)];

@@ -6,7 +6,7 @@ const GREETING: [u8; 8] = *b"NILOACK1";
 /// What one sender is told: the greeting, then, whenever it has grown, how many bytes of its
 /// connection were accepted (8 bytes, big endian). The last count says it all, so a sender that does
 /// not read costs no more than one that is half written.
-pub(super) struct Answer {
+pub struct Answer {
     /// Being written, from `at` on.
     frame: [u8; 8],
     at: usize,

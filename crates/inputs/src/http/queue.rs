@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use plugin::{Event, Meter};
 use tokio::sync::oneshot;
 
+use super::protocol::LeftOut;
+
 /// Bodies on their way from the server to the input's thread. The bytes of all that are arriving or
 /// waiting are bounded; their number is by that of connections.
 pub struct Queue {
@@ -33,6 +35,8 @@ pub type Reply = oneshot::Sender<Outcome>;
 pub enum Outcome {
     /// All who wanted the records accepted them.
     Accepted,
+    /// As these, but for some.
+    AcceptedBut(LeftOut),
     /// Someone never will.
     Lost,
 }
@@ -47,9 +51,21 @@ pub enum Count {
     RefusedRequests,
     /// Requests whose senders are to send again: 503.
     PutOffRequests,
+    /// Those of the refused ones whose senders may not send: 401.
+    UnauthorizedRequests,
+    /// Encrypted connections that did not come about.
+    FailedHandshakes,
 }
 
-const COUNTERS: [&str; 5] = ["connections", "refused_connections", "requests", "refused_requests", "put_off_requests"];
+const COUNTERS: [&str; 7] = [
+    "connections",
+    "refused_connections",
+    "requests",
+    "refused_requests",
+    "put_off_requests",
+    "unauthorized_requests",
+    "failed_handshakes",
+];
 
 impl Queue {
     /// Holds up to `max` bytes.

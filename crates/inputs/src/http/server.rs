@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -11,16 +12,19 @@ use std::time::{Duration, Instant};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use plugin::Clock;
 use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use transport::{HANDSHAKE, Stream};
 
 use super::Settings;
 use super::queue::{Count, Queue};
 use super::request::handle;
+use super::socket::Socket;
 
 /// Bytes of the head of a request, and read at a time, at most.
 const BUFFER: usize = 64 << 10;
@@ -43,10 +47,10 @@ pub struct Server {
 impl Server {
     /// # Errors
     /// When the system has no thread or descriptor left.
-    pub fn start(listener: TcpListener, settings: Arc<Settings>, queue: Arc<Queue>) -> io::Result<Server> {
+    pub fn start(listener: TcpListener, settings: Arc<Settings>, queue: Arc<Queue>, clock: Clock) -> io::Result<Server> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stopping, stopped) = watch::channel(false);
-        let serve = move || run(&runtime, listener, settings, &queue, stopped);
+        let serve = move || run(&runtime, listener, settings, &queue, clock, stopped);
         let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
         Ok(Server { thread: Some(thread), stopping })
     }
@@ -68,7 +72,14 @@ impl Drop for Server {
     }
 }
 
-fn run(runtime: &Runtime, listener: TcpListener, settings: Arc<Settings>, queue: &Arc<Queue>, stopping: watch::Receiver<bool>) {
+fn run(
+    runtime: &Runtime,
+    listener: TcpListener,
+    settings: Arc<Settings>,
+    queue: &Arc<Queue>,
+    clock: Clock,
+    stopping: watch::Receiver<bool>,
+) {
     /// Whoever waits for bodies hears of the end, even when it is a panic.
     struct Wake<'a>(&'a Queue);
     impl Drop for Wake<'_> {
@@ -77,16 +88,22 @@ fn run(runtime: &Runtime, listener: TcpListener, settings: Arc<Settings>, queue:
         }
     }
     let _wake = Wake(queue);
-    let result = runtime.block_on(serve(listener, &settings, queue, stopping));
+    let result = runtime.block_on(serve(listener, &settings, queue, clock, stopping));
     if let Err(e) = result {
         log::error!("{}: accepting failed: {e}", settings.listen);
     }
 }
 
-async fn serve(listener: TcpListener, settings: &Arc<Settings>, queue: &Arc<Queue>, mut stopping: watch::Receiver<bool>) -> io::Result<()> {
+async fn serve(
+    listener: TcpListener,
+    settings: &Arc<Settings>,
+    queue: &Arc<Queue>,
+    clock: Clock,
+    mut stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let permits = Arc::new(Semaphore::new(settings.max_connections));
-    let acceptor = Acceptor { settings, queue, permits: &permits, stopping: stopping.clone(), refused: Cell::default() };
+    let acceptor = Acceptor { settings, queue, clock, permits: &permits, stopping: stopping.clone(), refused: Cell::default() };
     {
         let mut accepting = pin!(acceptor.accept(&listener));
         let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
@@ -104,6 +121,7 @@ async fn serve(listener: TcpListener, settings: &Arc<Settings>, queue: &Arc<Queu
 struct Acceptor<'a> {
     settings: &'a Arc<Settings>,
     queue: &'a Arc<Queue>,
+    clock: Clock,
     /// One for each connection.
     permits: &'a Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -135,10 +153,13 @@ impl Acceptor<'_> {
     }
 
     fn serve(&self, socket: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        if let Err(e) = prepare(&socket, self.settings.timeout) {
-            log::warn!("{}: connection from {peer} cannot be used: {e}", self.settings.listen);
-            return;
-        }
+        let socket = match self.prepare(socket) {
+            Ok(socket) => socket,
+            Err(e) => {
+                log::warn!("{}: connection from {peer} cannot be used: {e}", self.settings.listen);
+                return;
+            }
+        };
         self.queue.count(Count::Connections);
         let (settings, queue, stopping) = (self.settings.clone(), self.queue.clone(), self.stopping.clone());
         tokio::spawn(async move {
@@ -147,6 +168,19 @@ impl Acceptor<'_> {
             }
             drop(permit);
         });
+    }
+
+    /// A peer that reads none of its answers is given up as one that does not send is.
+    fn prepare(&self, socket: TcpStream) -> io::Result<Socket> {
+        let options = SockRef::from(&socket);
+        options.set_tcp_nodelay(true)?;
+        options.set_tcp_user_timeout(Some(self.settings.timeout))?;
+        options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+        let socket = socket.into_std()?;
+        Socket::new(match &self.settings.tls {
+            Some(tls) => tls.accept(socket, self.clock.steady())?,
+            None => Stream::Plain(socket),
+        })
     }
 
     fn refuse(&self, peer: SocketAddr) {
@@ -159,21 +193,17 @@ impl Acceptor<'_> {
     }
 }
 
-/// A peer that reads none of its answers is given up as one that does not send is.
-fn prepare(socket: &TcpStream, unread: Duration) -> io::Result<()> {
-    let socket = SockRef::from(socket);
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_user_timeout(Some(unread))?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
-}
-
 /// Serves the requests of one connection, one after the other.
 async fn converse(
-    socket: TcpStream,
+    mut socket: Socket,
     settings: &Arc<Settings>,
     queue: &Arc<Queue>,
     mut stopping: watch::Receiver<bool>,
-) -> hyper::Result<()> {
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    if let Err(e) = shake_hands(&mut socket, &stopping).await {
+        queue.count(Count::FailedHandshakes);
+        return Err(e.into());
+    }
     let service = service_fn(|request| handle(settings, queue, request));
     let mut builder = http1::Builder::new();
     // A sender may say that it has nothing more to send and still wait for its answer.
@@ -187,6 +217,20 @@ async fn converse(
             connection.as_mut().graceful_shutdown();
         }
         connection.as_mut().poll(cx)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Nobody waits for a handshake after a stop.
+async fn shake_hands(socket: &mut Socket, stopping: &watch::Receiver<bool>) -> io::Result<()> {
+    let mut stopping = stopping.clone();
+    let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
+    let mut handshake = pin!(timeout(HANDSHAKE, socket.handshake()));
+    poll_fn(|cx| match handshake.as_mut().poll(cx) {
+        Poll::Ready(Ok(result)) => Poll::Ready(result),
+        Poll::Ready(Err(_)) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time"))),
+        Poll::Pending => stop.as_mut().poll(cx).map(|_| Err(io::ErrorKind::Interrupted.into())),
     })
     .await
 }

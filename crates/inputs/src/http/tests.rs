@@ -10,6 +10,8 @@ use testkit::intake::{RecordingIntake, Running, start_at};
 
 use super::*;
 
+mod guarded;
+
 fn http(toml: &str) -> Result<Http, Problem> {
     Http::new(&testkit::plugins::options(&KIND, toml).unwrap(), &testkit::plugins::build_cx())
 }
@@ -197,8 +199,8 @@ fn wrong_requests_are_told_what_was_expected() {
         (request("POST", "/in", "Authorization: Basic open sesame\r\n", b"x"), 401, "Authorization"),
         (request("POST", "/other", token, b"x"), 404, "expected the path /in\n"),
         (request("GET", "/in", token, b""), 405, "allow: POST, PUT"),
-        (request("POST", "/in", &with("Content-Encoding: br\r\n"), b"x"), 415, "accept-encoding: gzip"),
-        (request("POST", "/in", token, &[b'x'; 1025]), 413, "at most 1 KiB (option `max_body`)"),
+        (request("POST", "/in", &with("Content-Encoding: br\r\n"), b"x"), 415, "accept-encoding: gzip, zstd"),
+        (request("POST", "/in", token, &[b'x'; 1025]), 413, "at most 1 KiB, unpacked (option `max_body`)"),
         (request("POST", "/in", &with("Expect: 100-continue\r\n"), &[b'x'; 1025]), 413, "max_body"),
         (chunks(&[b"401\r\n", &[b'x'; 1025][..], b"\r\n0\r\n\r\n"].concat()), 413, "max_body"),
         (chunks(b"zz\r\nx\r\n0\r\n\r\n"), 400, "the body is cut or wrong"),
@@ -273,6 +275,8 @@ fn senders_that_dawdle_are_given_up() {
         let answer = read_all(&mut socket);
         assert!(answer.get(9..12).unwrap_or_default() == expected, "{part:?}: {answer}");
     }
+    running.wait_for(|_| running.meter().read().contains(&("connections", 3)));
+    assert!(!running.meter().read().iter().any(|(name, n)| *name == "failed_handshakes" && *n > 0), "nobody was to shake hands");
     running.stop().unwrap();
     assert_eq!(intake.seen().bytes(), b"");
 }

@@ -10,8 +10,8 @@ use glob::{MatchOptions, Pattern, PatternError};
 /// As a shell does: `*` and `?` stay within a name and do not match its leading dot.
 const RULES: MatchOptions = MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
-/// Text is expected; what was compressed after rotation has been read before.
-const COMPRESSED: [&str; 7] = [".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".zip"];
+/// Text is expected, or what can be unpacked: gzip and Zstandard.
+const PACKED: [&str; 5] = [".bz2", ".xz", ".lz4", ".Z", ".zip"];
 
 /// More than that is a pattern gone wrong, such as `/**`.
 const MAX_FILES: usize = 100_000;
@@ -83,7 +83,7 @@ impl Patterns {
 
     fn excluded(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        COMPRESSED.iter().any(|end| name.ends_with(end)) || self.exclude.iter().any(|e| e.matches(path))
+        PACKED.iter().any(|end| name.ends_with(end)) || self.exclude.iter().any(|e| e.matches(path))
     }
 
     /// The files that exist, in the order of the patterns and by path within each. `visit` is told
@@ -197,8 +197,18 @@ mod tests {
     /// What a pattern finds in a small tree, relative to its root.
     fn find(paths: &[&str], exclude: &[&str]) -> String {
         let root = tempfile::tempdir().unwrap();
-        for file in ["a.log", "b.log", "b.log.1", "b.log.2.gz", ".hidden.log", "sub/c.log", "sub/deep/d.log", "sub/.git/e.log", "x[1].log"]
-        {
+        for file in [
+            "a.log",
+            "b.log",
+            "b.log.1",
+            "b.log.2.gz",
+            "b.log.3.xz",
+            ".hidden.log",
+            "sub/c.log",
+            "sub/deep/d.log",
+            "sub/.git/e.log",
+            "x[1].log",
+        ] {
             let path = root.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
@@ -223,13 +233,13 @@ mod tests {
     fn patterns_follow_the_rules_of_a_shell() {
         assert_eq!(find(&["b.log", "a.log", "missing.log"], &[]), "b.log a.log");
         assert_eq!(find(&["*.log", "a.*"], &[]), "a.log b.log x[1].log");
-        assert_eq!(find(&["b.log*"], &[]), "b.log b.log.1", "what is compressed is left out");
+        assert_eq!(find(&["b.log*"], &[]), "b.log b.log.1 b.log.2.gz", "what cannot be unpacked is left out");
         assert_eq!(find(&["[a-b].lo?"], &[]), "a.log b.log");
         assert_eq!(find(&["x[[]1].log"], &[]), "x[1].log");
         assert_eq!(find(&["*/*.log"], &[]), "sub/c.log");
         assert_eq!(find(&["**/*.log"], &[]), "a.log b.log sub/c.log sub/deep/d.log x[1].log");
         assert_eq!(find(&["sub/**"], &[]), "sub/c.log sub/deep/d.log");
-        assert_eq!(find(&["*"], &[]), "a.log b.log b.log.1 x[1].log", "directories are no files");
+        assert_eq!(find(&["*"], &[]), "a.log b.log b.log.1 b.log.2.gz x[1].log", "directories are no files");
     }
 
     #[test]

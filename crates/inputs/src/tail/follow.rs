@@ -6,22 +6,26 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use message::StreamId;
 use plugin::InputCx;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Setup;
+use super::begin::Copied;
+use super::descriptors;
 use super::file::Followed;
-use super::identity::{FileId, Remembered};
+use super::identity::FileId;
+use super::known::Known;
 use super::watch::{Event, Watch};
 
-/// Files kept open while nothing happens to them.
-pub(super) const MAX_OPEN: usize = 512;
-
-/// Files remembered after they were rotated away for good.
-const MAX_KNOWN: usize = 1024;
+/// Packed files that are unpacked at the same time: each takes the memory of its format's window.
+const MAX_UNPACKING: usize = 4;
 
 /// Someone who writes line by line wakes us once in this time, not once a line.
 const GATHER: Duration = Duration::from_millis(1);
+
+/// How soon a packed copy is looked for when its original is gone: many files go at one time.
+const GONE: Duration = Duration::from_millis(20);
 
 /// A file that had a wanted name and was given another one.
 pub(super) struct Moved {
@@ -29,6 +33,16 @@ pub(super) struct Moved {
     pub path: PathBuf,
     /// Which file it is, once it was opened under its present name.
     pub id: Option<FileId>,
+}
+
+/// A file that is there no more, and is remembered for the sake of its packed copy.
+pub(super) struct Gone {
+    pub inode: u64,
+    pub key: String,
+    /// Bytes of it that were not read, as far as is known: lost without a copy.
+    pub rest: u64,
+    /// Its stream, where its end could not be read: in the middle of a record, maybe, that the copy completes.
+    pub stream: Option<StreamId>,
 }
 
 pub(super) struct Follower<'a, 'b> {
@@ -42,10 +56,24 @@ pub(super) struct Follower<'a, 'b> {
     pub leaving: Vec<FileId>,
     /// How many have a descriptor.
     pub open: usize,
+    /// Those that have one and nothing to read, each with its turn at which that was so.
+    resting: VecDeque<(FileId, u64)>,
+    /// Turns of all files so far.
+    turn: u64,
+    /// Packed files in the middle of being read.
+    unpacking: HashSet<FileId>,
     /// Positions of files that are not followed now.
-    pub known: Vec<Remembered>,
-    /// Keys in use: of `files`, `known` and `forget`.
-    pub keys: HashSet<String>,
+    pub known: Known,
+    /// Packed files that are not followed because they are copies of others that are.
+    pub copies: HashMap<FileId, Copied>,
+    /// Files that are gone but for a packed copy, if there is one: the next look finds it.
+    pub gone: Vec<Gone>,
+    /// The look met a packed copy that cannot be read yet: what is gone is kept for it.
+    pub unfinished: bool,
+    /// Files that are there and that the first look did not come to yet.
+    pub unopened: HashMap<FileId, PathBuf>,
+    /// Descriptors kept while nothing happens to the files.
+    pub most_open: usize,
     /// Keys of files that are gone, until all that was read of them is settled.
     pub forget: Vec<String>,
     /// Files renamed since the last look, in that order.
@@ -62,8 +90,15 @@ impl<'a, 'b> Follower<'a, 'b> {
         let checkpoints = cx.intake.checkpoints();
         Follower {
             watch: if setup.once { Watch::default() } else { Watch::new() },
-            known: checkpoints.iter().filter_map(Remembered::parse).collect(),
-            keys: checkpoints.into_iter().map(|c| c.key).collect(),
+            known: Known::new(&checkpoints),
+            resting: VecDeque::new(),
+            turn: 0,
+            unpacking: HashSet::new(),
+            copies: HashMap::new(),
+            gone: Vec::new(),
+            unfinished: false,
+            unopened: HashMap::new(),
+            most_open: descriptors::allowed(setup.max_open),
             files: HashMap::new(),
             ready: VecDeque::new(),
             leaving: Vec::new(),
@@ -117,7 +152,9 @@ impl<'a, 'b> Follower<'a, 'b> {
             if self.cx.stop.asked() {
                 break;
             }
-            self.cx.intake.end_of_stream(self.files[&id].stream);
+            if let Some(stream) = self.files[&id].stream {
+                self.cx.intake.end_of_stream(stream);
+            }
         }
         self.cx.intake.poll();
         self.settle();
@@ -144,6 +181,8 @@ impl<'a, 'b> Follower<'a, 'b> {
         let waits = self.files[&id].after.as_ref().is_some_and(unread);
         if let (false, Some(file)) = (waits, self.files.get_mut(&id)) {
             file.after = None;
+            let full = self.unpacking.len() >= MAX_UNPACKING && !self.unpacking.contains(&id);
+            return full && file.form.packing.is_some();
         }
         waits
     }
@@ -153,11 +192,23 @@ impl<'a, 'b> Follower<'a, 'b> {
         let Some(file) = self.files.get_mut(&id) else { return true };
         let reopened = if file.handle.is_none() { file.reopen().map(|()| self.open += 1) } else { Ok(()) };
         let result = reopened.and_then(|()| file.turn(self.cx));
-        // Gone while it was not open: the next look will notice. Other trouble is met again then.
+        // Gone while it was not open: the next look finds out. Other trouble is met again then.
         file.at_end |= result.is_err();
+        if file.handle.is_none() && file.left.is_none() {
+            self.next_look = Duration::ZERO;
+        }
         let at_end = file.at_end;
-        if self.open > MAX_OPEN && file.left.is_none() && file.handle.take().is_some() {
+        self.turn += 1;
+        file.turn = self.turn;
+        if file.form.packing.is_some() && !at_end {
+            self.unpacking.insert(id);
+        } else {
+            self.unpacking.remove(&id);
+        }
+        if file.is_done() && file.left.is_none() && file.handle.take().is_some() {
             self.open -= 1;
+        } else if at_end {
+            self.resting.push_back((id, self.turn));
         }
         if let Err(e) = result
             && e.kind() != ErrorKind::NotFound
@@ -165,7 +216,35 @@ impl<'a, 'b> Follower<'a, 'b> {
             let path = file.path.clone();
             self.complain(&path, &e.to_string());
         }
+        self.spare(id);
         at_end
+    }
+
+    /// Closes files that have nothing to read, the one that rested longest first, as far as there are too many open; and
+    /// for want of such the one that was just read. Never one that no name leads to any more.
+    fn spare(&mut self, last: FileId) {
+        while self.open > self.most_open {
+            let id = match self.resting.pop_front() {
+                Some((id, turn)) if self.files.get(&id).is_none_or(|f| f.turn != turn || !f.at_end) => continue,
+                Some((id, _)) => id,
+                None => last,
+            };
+            let Some(file) = self.files.get_mut(&id).filter(|f| f.left.is_none()) else {
+                if id == last {
+                    return;
+                }
+                continue;
+            };
+            if file.handle.take().is_some() {
+                self.open -= 1;
+            } else if id == last {
+                return;
+            }
+        }
+        if self.resting.len() > 2 * self.files.len() + 64 {
+            let files = &self.files;
+            self.resting.retain(|(id, turn)| files.get(id).is_some_and(|f| f.turn == *turn && f.handle.is_some()));
+        }
     }
 
     /// The file may have something to read.
@@ -200,44 +279,65 @@ impl<'a, 'b> Follower<'a, 'b> {
     }
 
     /// The last of a file that left. Its incomplete last line is complete now.
-    fn close(&mut self, id: FileId) {
+    pub fn close(&mut self, id: FileId) {
         self.leaving.retain(|l| *l != id);
-        let Some(file) = self.files.remove(&id) else { return };
-        self.cx.intake.end_of_stream(file.stream);
-        self.cx.intake.close(file.stream);
+        let Some(mut file) = self.files.remove(&id) else { return };
+        self.unpacking.remove(&id);
+        if file.handle.is_some() {
+            file.end(self.cx);
+        }
         if let Some(watched) = file.watched {
             self.watch.leave(watched);
         }
         let meta = file.handle.as_ref().and_then(|h| h.metadata().ok());
         self.open -= usize::from(file.handle.is_some());
-        let size = meta.as_ref().map_or(file.size, |m| m.len());
-        self.cx.meter.add_extra("abandoned_bytes", size.saturating_sub(file.position));
-        match meta {
+        file.size = meta.as_ref().map_or(file.size, |m| m.len());
+        // Whatever has the inode next is another file.
+        self.files.values_mut().filter(|f| f.after == Some(id)).for_each(|f| f.after = None);
+        if meta.is_some_and(|meta| meta.nlink() > 0) {
             // It may come back under a wanted name.
-            Some(meta) if meta.nlink() > 0 => {
-                self.known.push(Remembered::new(&file.key, id, &file.origin, file.position, &file.head));
-                if self.known.len() > MAX_KNOWN {
-                    self.forget.push(self.known.remove(0).key);
-                }
-            }
-            _ => self.forget.push(file.key),
+            self.abandon(file.lag(), &file.path);
+            self.forget.extend(self.known.closed(file.remember()));
+        } else {
+            // What was read of it need not be read of its copy.
+            self.known.put(file.remember());
+            self.is_gone(Gone { inode: id.inode, rest: file.lag(), stream: file.stream, key: file.key });
         }
     }
 
-    /// Forgets what is gone, once nobody waits for anything any more.
-    fn settle(&mut self) {
-        if !self.forget.is_empty() && self.cx.intake.settled() {
-            for key in self.forget.drain(..) {
+    /// It is kept until a look has found nothing that is a copy of it.
+    pub fn is_gone(&mut self, gone: Gone) {
+        if self.gone.iter().all(|other| other.key != gone.key) {
+            self.gone.push(gone);
+        }
+        self.next_look = self.next_look.min(self.cx.clock.steady() + GONE);
+    }
+
+    /// Bytes that nobody will ever read are counted and said.
+    pub fn abandon(&mut self, rest: u64, path: &Path) {
+        self.cx.meter.add_extra("abandoned_bytes", rest);
+        if rest > 0 {
+            log::warn!("input {}: {} is gone, and {rest} bytes of it were not read", self.cx.build.name, path.display());
+        }
+    }
+
+    /// Forgets what is gone, once nobody waits for anything of it any more.
+    pub fn settle(&mut self) {
+        for key in std::mem::take(&mut self.forget) {
+            if self.cx.intake.settled_stream(&key) {
                 self.cx.intake.forget(&key);
-                self.keys.remove(&key);
+                self.known.free(&key);
+            } else {
+                self.forget.push(key);
             }
         }
     }
 
     /// An incomplete last line stays unread, to be read when it is complete.
     fn close_all(&mut self) {
-        for file in self.files.values() {
-            self.cx.intake.close(file.stream);
+        let gone = self.gone.iter().filter_map(|gone| gone.stream);
+        for stream in self.files.values().filter_map(|file| file.stream).chain(gone) {
+            self.cx.intake.close(stream);
         }
     }
 

@@ -6,9 +6,6 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-
-use plugin::Checkpoint;
 
 /// Device and inode: unique among the files that exist at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,7 +25,7 @@ impl FileId {
     }
 
     /// What follows a second colon only keeps keys apart, see [`super::follow`].
-    fn of_key(key: &str) -> Option<FileId> {
+    pub fn of_key(key: &str) -> Option<FileId> {
         let mut parts = key.split(':');
         let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
         Some(FileId { dev: number()?, inode: number()? })
@@ -43,6 +40,12 @@ pub struct Head(Vec<u8>);
 impl Head {
     /// Bytes by which files are told apart.
     pub const FULL: usize = 1024;
+
+    /// Of content that was read otherwise.
+    pub fn new(mut bytes: Vec<u8>) -> Head {
+        bytes.truncate(Head::FULL);
+        Head(bytes)
+    }
 
     pub fn read(file: &File) -> io::Result<Head> {
         let mut bytes = [0; Head::FULL];
@@ -64,10 +67,45 @@ impl Head {
         Ok(Check::Grown)
     }
 
-    /// What is kept with the position: `len:hash:path`, the hash covering the first `len` bytes.
-    pub fn identity(&self, path: &Path) -> String {
-        format!("{}:{:016x}:{}", self.0.len(), fnv(&self.0), path.display())
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
+
+    /// Hashes of all beginnings of this, by length: to hold it against many proofs.
+    pub fn beginnings(&self) -> Beginnings {
+        let next = |hash: &mut u64, byte: &u8| {
+            *hash = fnv_step(*hash, *byte);
+            Some(*hash)
+        };
+        Beginnings(std::iter::once(FNV_START).chain(self.0.iter().scan(FNV_START, next)).collect())
+    }
+
+    /// What proves later on that a file begins so.
+    pub fn proof(&self) -> Proof {
+        Proof { len: self.0.len(), hash: fnv(&self.0) }
+    }
+
+    /// Whether it begins as was proved, with what it may have grown by since.
+    pub fn has(&self, proof: Proof) -> bool {
+        self.0.get(..proof.len).is_some_and(|bytes| fnv(bytes) == proof.hash)
+    }
+}
+
+/// Hashes of all the beginnings of one content.
+pub struct Beginnings(Vec<u64>);
+
+impl Beginnings {
+    /// Whether the content begins as was proved.
+    pub fn has(&self, proof: Proof) -> bool {
+        self.0.get(proof.len) == Some(&proof.hash)
+    }
+}
+
+/// Length and hash of the first bytes of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Proof {
+    pub len: usize,
+    pub hash: u64,
 }
 
 /// How a file begins now.
@@ -95,91 +133,33 @@ fn read_at_most(file: &File, into: &mut [u8]) -> io::Result<usize> {
 
 /// FNV-1a, 64 bits (Fowler, Noll, Vo): small, and the same in every version of this program.
 fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    bytes.iter().fold(FNV_START, |hash, byte| fnv_step(hash, *byte))
 }
 
-/// A file that is not open, and how far it was read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Remembered {
-    pub key: String,
-    pub id: FileId,
-    /// The name under which it was known first.
-    pub path: PathBuf,
-    pub position: u64,
-    len: usize,
-    hash: u64,
-}
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
-impl Remembered {
-    pub fn new(key: &str, id: FileId, path: &Path, position: u64, head: &Head) -> Remembered {
-        Remembered { key: key.to_string(), id, path: path.to_path_buf(), position, len: head.0.len(), hash: fnv(&head.0) }
-    }
-
-    /// `None` when key or identity are not of this input's making.
-    pub fn parse(checkpoint: &Checkpoint) -> Option<Remembered> {
-        let id = FileId::of_key(&checkpoint.key)?;
-        let mut parts = checkpoint.identity.splitn(3, ':');
-        let len = parts.next()?.parse().ok().filter(|len| *len <= Head::FULL)?;
-        let hash = u64::from_str_radix(parts.next()?, 16).ok()?;
-        let path = PathBuf::from(parts.next()?);
-        Some(Remembered { key: checkpoint.key.clone(), id, path, position: checkpoint.position, len, hash })
-    }
-
-    /// Whether a file that begins with `head` is this one. A device may get another number when
-    /// the machine starts anew: then the directory has to be the same.
-    pub fn is(&self, id: FileId, path: &Path, head: &Head) -> bool {
-        let same = id == self.id || id.inode == self.id.inode && path.parent() == self.path.parent();
-        same && head.0.len() >= self.len && fnv(&head.0[..self.len]) == self.hash
-    }
+fn fnv_step(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn file(text: &[u8]) -> File {
-        let file = tempfile::tempfile().unwrap();
-        file.write_all_at(text, 0).unwrap();
-        file
-    }
-
     #[test]
     fn a_head_grows_with_its_file_and_knows_another_beginning() {
-        let file = file(b"one\n");
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"one\n", 0).unwrap();
         let mut head = Head::read(&file).unwrap();
+        let proof = head.proof();
         assert_eq!(head.check(&file).unwrap(), Check::Same);
         file.write_all_at(&[b'x'; 5000], 4).unwrap();
         assert_eq!((head.check(&file).unwrap(), head.check(&file).unwrap()), (Check::Grown, Check::Same));
         assert_eq!(head.0.len(), Head::FULL);
+        let beginnings = head.beginnings();
+        assert!(beginnings.has(proof) && beginnings.has(head.proof()) && !beginnings.has(Head::new(b"One\n".to_vec()).proof()));
+        assert!(head.has(proof) && !Head::new(b"one".to_vec()).has(proof) && !Head::new(b"One\n".to_vec()).has(proof));
         file.set_len(10).unwrap();
         assert_eq!(head.check(&file).unwrap(), Check::Other);
-    }
-
-    #[test]
-    fn a_remembered_file_is_known_again_by_id_and_beginning() {
-        let (path, id) = (Path::new("/var/log/a:b.log"), FileId { dev: 0xfd01, inode: 42 });
-        let head = Head::read(&file(b"first line\n")).unwrap();
-        let checkpoint = Checkpoint { key: id.key(), identity: head.identity(path), position: 11, ..Checkpoint::default() };
-        let remembered = Remembered::parse(&checkpoint).unwrap();
-        assert_eq!(remembered, Remembered::new("fd01:2a", id, path, 11, &head));
-
-        let grown = Head::read(&file(b"first line\nsecond\n")).unwrap();
-        assert!(remembered.is(id, Path::new("/elsewhere"), &grown));
-        assert!(remembered.is(FileId { dev: 7, ..id }, Path::new("/var/log/b"), &grown), "devices are numbered anew at boot");
-        assert!(!remembered.is(FileId { dev: 7, ..id }, Path::new("/elsewhere"), &grown));
-        assert!(!remembered.is(FileId { inode: 43, ..id }, path, &grown));
-        assert!(!remembered.is(id, path, &Head::read(&file(b"first lime\nsecond\n")).unwrap()), "the inode was given to another file");
-        assert!(!remembered.is(id, path, &Head::read(&file(b"first")).unwrap()), "shorter than it was");
-    }
-
-    #[test]
-    fn keys_of_others_are_not_ours() {
-        let parse = |key: &str, identity: &str| {
-            Remembered::parse(&Checkpoint { key: key.into(), identity: identity.into(), ..Checkpoint::default() })
-        };
-        assert!(parse("1:2:3", "0:cbf29ce484222325:/a").is_some());
-        for (key, identity) in [("topic/3", "0:0:/a"), ("1:2", ""), ("1:2", "2000:0:/a"), ("1:2", "0:0")] {
-            assert_eq!(parse(key, identity), None, "{key} {identity}");
-        }
     }
 }

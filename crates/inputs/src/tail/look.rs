@@ -1,24 +1,19 @@
 //! Holds the files that are there against those that are followed.
 
-use std::collections::HashSet;
-use std::fs::{File, Metadata};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plugin::StreamOptions;
-
-use super::file::{Followed, locate, open, stamp};
-use super::follow::{Follower, MAX_OPEN, Moved};
-use super::identity::{FileId, Head, Remembered};
-
-/// Where a file without a remembered position is read from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Begin {
-    Start,
-    End,
-}
+use super::Setup;
+use super::arrange::{Candidate, arrange, candidates};
+use super::begin::Begin;
+use super::file::{inodes, locate, open, stamp};
+use super::follow::{Follower, Gone, Moved};
+use super::identity::{Check, FileId, Head};
+use super::known::Known;
+use super::naming::Place;
 
 /// How often files are pursued that are renamed while they are looked for.
 const MAX_CHASE: usize = 100;
@@ -29,34 +24,85 @@ impl Follower<'_, '_> {
         let newest = self.serial;
         let seen: HashSet<PathBuf> = self.known.iter().map(|r| r.path.clone()).collect();
         let (here, new) = self.compare();
-        let renamed = |r: &Remembered, (path, meta): &(PathBuf, Metadata)| r.id == FileId::of(meta) && r.path != *path;
-        let (mut older, rest): (Vec<_>, Vec<_>) = new.into_iter().partition(|file| self.known.iter().any(|r| renamed(r, file)));
-        older.extend(self.recover(&here));
-        older.sort_by_key(|(_, meta)| (meta.mtime(), meta.mtime_nsec()));
-        for (path, _) in older {
-            match self.open_path(&path, Begin::Start) {
-                Some(id) if !self.setup.patterns.matches(&path) => self.leaves(id),
+        let (recovered, gone) = recover(&self.known, self.setup, &here);
+        self.gone = gone.into_iter().map(|(inode, key)| Gone { inode, key, rest: 0, stream: None }).collect();
+        let settled = self.settled();
+        let mut files = candidates(new, &self.setup.naming, &self.known);
+        files.splice(0..0, recovered);
+        self.unopened = files.iter().map(|file| (FileId::of(&file.meta), file.path.clone())).collect();
+        arrange(&mut files, &self.setup.naming);
+        for file in files {
+            // In the place of a file that was followed, there is no end to begin at.
+            let begin = if from_end && !file.renamed && !seen.contains(&file.path) { Begin::End } else { Begin::Start };
+            let wanted = self.setup.patterns.matches(&file.path);
+            match self.open_path(&file.path, Some(file.place), begin) {
+                Some(id) if !wanted => self.leaves(id),
                 _ => {}
             }
+            self.unopened.remove(&FileId::of(&file.meta));
         }
-        for (path, _) in rest {
-            // In the place of a file that was followed, there is no end to begin at.
-            let begin = if from_end && !seen.contains(&path) { Begin::End } else { Begin::Start };
-            self.open_path(&path, begin);
+        self.drop_gone(settled);
+        if self.unfinished {
+            self.next_look = Duration::ZERO;
         }
         self.link(newest);
+        self.measure();
     }
 
     /// Finds new files, files that were renamed, and files that left.
     pub fn look(&mut self) {
         let newest = self.serial;
+        // What goes from now on may have a copy that this look misses.
+        let settled = self.settled();
         let (here, new) = self.compare();
         self.depart(&here);
-        for (path, _) in &new {
-            self.open_path(path, Begin::Start);
+        let mut files = candidates(new, &self.setup.naming, &self.known);
+        arrange(&mut files, &self.setup.naming);
+        for file in files {
+            self.open_path(&file.path, Some(file.place), Begin::Start);
         }
         self.chase(newest);
         self.link(newest);
+        self.drop_gone(settled);
+        let files = &self.files;
+        self.copies.retain(|_, copy| copy.holds(files));
+        self.settle();
+        self.measure();
+    }
+
+    /// Keys of those files that are gone, and of which nothing is under way.
+    fn settled(&mut self) -> HashSet<String> {
+        self.unfinished = false;
+        let keys = self.gone.iter().map(|gone| gone.key.clone());
+        keys.filter(|key| self.cx.intake.settled_stream(key)).collect()
+    }
+
+    /// Of files that were gone and settled before this look, which would have found a packed copy, nothing is kept.
+    fn drop_gone(&mut self, settled: HashSet<String>) {
+        if self.unfinished {
+            return;
+        }
+        let (dropped, rest) = std::mem::take(&mut self.gone).into_iter().partition(|gone| settled.contains(&gone.key));
+        self.gone = rest;
+        for Gone { inode, key, rest, stream } in dropped {
+            if let Some(stream) = stream {
+                self.cx.intake.end_of_stream(stream);
+                self.cx.intake.close(stream);
+            }
+            if rest > 0 {
+                let path = self.known.of_inode(inode).find(|r| r.key == key).map(|r| r.path.clone());
+                self.abandon(rest, &path.unwrap_or_default());
+            }
+            self.known.remove(inode, &key);
+            self.forget.push(key);
+        }
+    }
+
+    /// Tells how far behind it is.
+    fn measure(&self) {
+        self.cx.meter.set_extra("lag_bytes", self.files.values().map(|f| f.lag()).sum());
+        self.cx.meter.set_extra("files", self.files.len() as u64);
+        self.cx.meter.set_extra("files_open", self.open as u64);
     }
 
     /// Opens the files that were renamed, before or while this look was taken. A file may be renamed
@@ -65,8 +111,9 @@ impl Follower<'_, '_> {
         for _ in 0..MAX_CHASE {
             for i in 0..self.moved.len() {
                 if self.moved[i].id.is_none() {
+                    let place = self.setup.naming.place(&self.moved[i].origin);
                     let path = self.moved[i].path.clone();
-                    self.moved[i].id = self.open_path(&path, Begin::Start);
+                    self.moved[i].id = self.open_path(&path, place, Begin::Start);
                 }
             }
             if !self.heed() {
@@ -120,6 +167,9 @@ impl Follower<'_, '_> {
                 self.complain(&path, "not a regular file; pipes and devices are not followed");
                 continue;
             }
+            if self.replaced(id, &path, &meta) {
+                self.close(id);
+            }
             match self.files.get_mut(&id) {
                 None => new.push((path, meta)),
                 Some(file) => {
@@ -134,17 +184,38 @@ impl Follower<'_, '_> {
         (here, new)
     }
 
+    /// Whether a file that was not open is gone, and its inode was given to another one.
+    fn replaced(&self, id: FileId, path: &Path, meta: &Metadata) -> bool {
+        let Some(file) = self.files.get(&id).filter(|f| f.handle.is_none() && f.stamp != stamp(meta)) else { return false };
+        let Ok(Some((now, _))) = open(path) else { return false };
+        matches!(file.head.clone().check(&now), Ok(Check::Other))
+    }
+
     /// Files to which no wanted name leads any more are read to their end and a while longer.
     fn depart(&mut self, here: &HashSet<FileId>) {
         let now = self.cx.clock.steady();
+        let mut gone = Vec::new();
+        // A search for each of many files that went at one time takes long.
+        let mut present: HashMap<PathBuf, Option<HashSet<u64>>> = HashMap::new();
         for file in self.files.values_mut().filter(|f| f.left.is_none() && !here.contains(&f.id)) {
+            if file.handle.is_none() {
+                // Before the name is lost altogether.
+                let dir = file.path.parent().unwrap_or(Path::new("/"));
+                let present = present.entry(dir.to_path_buf()).or_insert_with(|| inodes(dir));
+                let there = present.as_ref().is_none_or(|inodes| inodes.contains(&file.id.inode));
+                match if there { file.pursue() } else { Err(ErrorKind::NotFound.into()) } {
+                    Ok(()) => self.open += 1,
+                    Err(e) if e.kind() == ErrorKind::NotFound => {
+                        gone.push(file.id);
+                        continue;
+                    }
+                    Err(_) => {}
+                }
+            }
             file.left = Some(now);
             self.leaving.push(file.id);
-            // Before the name is lost altogether.
-            if file.handle.is_none() && file.reopen().is_ok() {
-                self.open += 1;
-            }
         }
+        gone.into_iter().for_each(|id| self.close(id));
         for id in self.leaving.clone() {
             self.queue(id);
         }
@@ -160,137 +231,51 @@ impl Follower<'_, '_> {
         }
     }
 
-    /// Finds the files whose name leads elsewhere since the last run, to read what is left of them.
-    fn recover(&mut self, here: &HashSet<FileId>) -> Vec<(PathBuf, Metadata)> {
-        let mut found = Vec::new();
-        for known in self.known.clone() {
-            if here.contains(&known.id) {
-                continue;
-            }
-            match locate(&known.path, known.id.inode, |id, path, file| Ok(known.is(id, path, &Head::read(file)?))) {
-                // It has its name, which is wanted no more; or is opened with the others.
-                Ok(Some((path, _))) if path == known.path || self.setup.patterns.matches(&path) => {}
-                Ok(Some((path, file))) => found.extend(file.metadata().ok().map(|meta| (path, meta))),
-                Ok(None) => {
-                    self.known.retain(|r| r.key != known.key);
-                    self.forget.push(known.key);
-                }
-                // The directory may be mounted later.
-                Err(_) => {}
-            }
-        }
-        found
-    }
-
-    /// Opens a file that is not followed yet. Tells which it is, followed before or not.
-    fn open_path(&mut self, path: &Path, begin: Begin) -> Option<FileId> {
-        match open(path) {
-            Ok(Some((file, meta))) => match self.begin(path, file, &meta, begin) {
-                Ok(id) => {
-                    self.complained.remove(path);
-                    return Some(id);
-                }
-                Err(e) => self.complain(path, &e.to_string()),
-            },
-            Ok(None) => {}
-            Err(e) => self.complain(path, &e.to_string()),
-        }
-        None
-    }
-
-    fn begin(&mut self, path: &Path, file: File, meta: &Metadata, begin: Begin) -> io::Result<FileId> {
-        let id = FileId::of(meta);
-        if self.files.contains_key(&id) {
-            return Ok(id);
-        }
-        let head = Head::read(&file)?;
-        let remembered = self.remembered(id, path, &head);
-        let position = match &remembered {
-            Some(r) if r.position <= meta.len() => r.position,
-            Some(r) => {
-                log::info!(
-                    "input {}: {} is shorter than what was read of it; it is read from the start",
-                    self.cx.build.name,
-                    r.path.display()
-                );
-                self.cx.meter.add_extra("truncations", 1);
-                0
-            }
-            None if begin == Begin::End => meta.len(),
-            None => 0,
-        };
-        let key = remembered.as_ref().map_or_else(|| self.fresh_key(id), |r| r.key.clone());
-        let origin = remembered.map_or_else(|| path.to_path_buf(), |r| r.path);
-        let options = StreamOptions {
-            key: key.clone(),
-            identity: head.identity(&origin),
-            position,
-            logger: path.display().to_string(),
-            ..StreamOptions::default()
-        };
-        let stream = self.cx.intake.open(options);
-        self.serial += 1;
-        // Watched before it is read, so that nothing falls between.
-        let watched = self.watch.file(&file, path, id);
-        let followed = Followed {
-            id,
-            stream,
-            key,
-            path: path.to_path_buf(),
-            origin,
-            handle: (self.open < MAX_OPEN).then_some(file),
-            position,
-            head,
-            at_end: false,
-            after: None,
-            left: None,
-            last_read: self.cx.clock.steady(),
-            serial: self.serial,
-            watched,
-            size: meta.len(),
-            stamp: stamp(meta),
-        };
-        self.open += usize::from(followed.handle.is_some());
-        self.files.insert(id, followed);
-        self.ready.push_back(id);
-        Ok(id)
-    }
-
-    /// What is known of the file. Other files that had this inode are gone.
-    fn remembered(&mut self, id: FileId, path: &Path, head: &Head) -> Option<Remembered> {
-        let known = self.known.iter().position(|r| r.is(id, path, head)).map(|i| self.known.remove(i));
-        let (gone, known_still) = std::mem::take(&mut self.known).into_iter().partition(|r| r.id == id);
-        self.known = known_still;
-        self.forget.extend(Vec::into_iter(gone).map(|r: Remembered| r.key));
-        known
-    }
-
-    /// Device and inode, and a number where the key is still in use for an earlier file of this inode.
-    fn fresh_key(&mut self, id: FileId) -> String {
-        let mut key = id.key();
-        for n in 2.. {
-            if !self.keys.contains(&key) {
-                break;
-            }
-            key = format!("{}:{n}", id.key());
-        }
-        self.keys.insert(key.clone());
-        key
-    }
-
-    /// Has new files, those since `newest`, wait for the older ones that had their name before. They
+    /// Has new files, those since `newest`, wait for the older ones of their stream. They
     /// only ever wait for older ones, so no two wait for each other.
     fn link(&mut self, newest: u64) {
-        let older = |f: &Followed| {
-            let before = |o: &&Followed| o.origin == f.origin && o.serial < f.serial && !o.at_end;
-            self.files.values().filter(before).max_by_key(|o| o.serial).map(|o| o.id)
-        };
-        let new = self.files.values().filter(|f| f.serial > newest);
-        let links: Vec<_> = new.filter_map(|f| Some((f.id, older(f)?))).collect();
+        let mut new: HashMap<&str, Vec<(u64, FileId)>> = HashMap::new();
+        for file in self.files.values().filter(|f| f.serial > newest) {
+            new.entry(&file.place.stream).or_default();
+        }
+        if new.is_empty() {
+            return;
+        }
+        for file in self.files.values().filter(|f| !f.at_end) {
+            if let Some(unread) = new.get_mut(file.place.stream.as_str()) {
+                unread.push((file.serial, file.id));
+            }
+        }
+        let mut links = Vec::new();
+        for mut unread in new.into_values() {
+            unread.sort_unstable_by_key(|(serial, _)| *serial);
+            links.extend(unread.windows(2).filter(|w| w[1].0 > newest).map(|w| (w[1].1, w[0].1)));
+        }
         for (id, after) in links {
             if let Some(file) = self.files.get_mut(&id) {
                 file.after = Some(after);
             }
         }
     }
+}
+
+/// Finds the files whose name leads elsewhere since the last run, to read what is left of them; and inode and key of those
+/// that are gone.
+pub fn recover(known: &Known, setup: &Setup, here: &HashSet<FileId>) -> (Vec<Candidate>, Vec<(u64, String)>) {
+    let (mut found, mut gone) = (Vec::new(), Vec::new());
+    for known in known.iter().filter(|known| !here.contains(&known.id)) {
+        match locate(&known.path, known.id.inode, |id, path, file| Ok(known.is(id, path, &Head::read(file)?))) {
+            // It has its name, which is wanted no more; or is opened with the others.
+            Ok(Some((path, _))) if path == known.path || setup.patterns.matches(&path) => {}
+            Ok(Some((path, file))) => {
+                let place = setup.naming.place(&known.path).unwrap_or_else(|| Place::alone(&known.path));
+                let place = Place { rank: Vec::new(), ..place };
+                found.extend(file.metadata().ok().map(|meta| Candidate { path, meta, place, renamed: true }));
+            }
+            Ok(None) => gone.push((known.id.inode, known.key.clone())),
+            // The directory may be mounted later.
+            Err(_) => {}
+        }
+    }
+    (found, gone)
 }

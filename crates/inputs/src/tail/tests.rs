@@ -11,6 +11,10 @@ use testkit::intake::{RecordingIntake, Running, run_until, start};
 
 use super::*;
 
+mod encoded;
+mod packed;
+mod streams;
+
 /// A directory of logs.
 struct Logs(TempDir);
 
@@ -116,9 +120,8 @@ fn without_a_watcher_the_regular_look_does_it_all() {
         }
     }
     let logs = Logs::new();
-    let patterns = Patterns::new(&[logs.at("*.log")], &[], Path::new("/")).unwrap();
-    let wait = Duration::from_millis(10);
-    let input = Unwatched(Setup { patterns, from_end: false, once: false, poll: wait, rotate_wait: wait });
+    let toml = format!("paths = '{}'\npoll = '10ms'\nrotate_wait = '10ms'", logs.at("*.log").display());
+    let input = Unwatched(Setup::new(&testkit::plugins::options(&KIND, &toml).unwrap()).unwrap());
     let intake = RecordingIntake::default();
     let running = start(Box::new(input), &intake);
     let mut old = logs.writer("a.log");
@@ -390,12 +393,12 @@ fn once_reads_everything_in_order_and_finishes() {
 #[test]
 fn more_files_than_are_kept_open() {
     let logs = Logs::new();
-    let count = follow::MAX_OPEN + 50;
+    let count = 60;
     for i in 0..count {
         logs.append(&format!("{i}.log"), &text(i..i + 1));
     }
     let intake = RecordingIntake::default();
-    let running = start(logs.tail("*.log", ""), &intake);
+    let running = start(logs.tail("*.log", "max_open = 8"), &intake);
     expect(&running, &intake, count, false);
     for i in 0..count {
         logs.append(&format!("{i}.log"), &text(count + i..count + i + 1));

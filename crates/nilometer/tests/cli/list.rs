@@ -53,7 +53,10 @@ fn a_script_of_the_library_is_described_like_a_plugin() {
 
 #[test]
 fn what_new_writes_is_accepted_by_check() {
-    let dir = Dir::with(&[("filters/errors.lua", "function process_message() return 0 end\n")]);
+    let table = "host,owner,team\na,b,c\n";
+    let dir = Dir::with(&[("filters/errors.lua", "function process_message() return 0 end\n"), ("hosts.csv", table)]);
+    dir.write("events.desc", testkit::descriptors::descriptor_set());
+    dir.write("GeoLite2-City.mmdb", testkit::mmdb::database(&[]));
     for kind in kinds(&dir) {
         // A script that does for both.
         if kind == "transform.lua" {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use xtask::prove::contain::{self, Neighbour};
 use xtask::prove::rotate::{self, Kind};
-use xtask::prove::{Report, config, reload};
+use xtask::prove::{Report, config, many, reload};
 
 const NILO: &str = env!("CARGO_BIN_EXE_nilo");
 
@@ -59,5 +59,15 @@ fn nobody_is_hurt_by_a_neighbour() {
     let round = contain::Round { rate: RATE, time: Duration::from_millis(300), limit: LIMIT };
     for neighbour in Neighbour::ALL {
         holds(contain::prove(Path::new(NILO), neighbour, round));
+    }
+}
+
+#[test]
+fn no_line_is_lost_of_many_files_that_are_rotated_in_every_way() {
+    let round = many::Round { files: 40, rate: 4000, time: Duration::from_secs(2), rotations: 3, limit: LIMIT };
+    for kind in many::Kind::ALL {
+        let report = many::prove(Path::new(NILO), kind, round).unwrap();
+        // Memory takes longer to settle.
+        assert!(report.lost == 0 && report.strange == 0, "{report}");
     }
 }

@@ -50,6 +50,10 @@ pub fn keep_to_naming_rules(contract: &Contract, kind: &'static Kind) {
         assert!(seen.insert(opt.name, ()).is_none(), "`{}` is there twice", opt.name);
         let is = opt.type_;
         let should = match opt.name {
+            // Of several protocols at once, a list of URLs.
+            "listen" if is == Type::Strings => kind.family() == Family::Input,
+            // Of a service that may be at a socket in the file system, a URL.
+            "address" if is == Type::String => kind.family() == Family::Input,
             "listen" | "address" => is == Type::Address,
             "match" => is == Type::Matcher,
             "path" | "dir" | "file" | "modules" => is == Type::Path,
@@ -66,7 +70,9 @@ pub fn keep_to_naming_rules(contract: &Contract, kind: &'static Kind) {
         match (is, kind.family()) {
             (Type::Address, Family::Input) => assert_eq!(opt.name, "listen", "where an input listens"),
             (Type::Address, Family::Output) => assert_eq!(opt.name, "address", "what an output connects to"),
-            (Type::Matcher, _) => assert_eq!(opt.name, "match", "a matcher"),
+            (Type::Matcher, _) => {
+                assert!(["match", "keep"].contains(&opt.name) || opt.name.ends_with("_when"), "the matcher `{}`", opt.name)
+            }
             _ => {}
         }
     }
@@ -123,7 +129,7 @@ pub fn have_examples_that_build(contract: &Contract, kind: &'static Kind) {
         assert!(problems.is_empty(), "{}\nin\n{toml}", problems[0]);
         let before = files(contract);
         for check_only in [true, false] {
-            let built = build(kind, &options, &contract.cx(kind, check_only));
+            let built = build(kind, &options, &contract.cx(kind, &options, check_only));
             let built = built.unwrap_or_else(|p| panic!("{p}\nin\n{toml}"));
             if let Built::Output(output) = &built {
                 let encoder = output.default_encoder();

@@ -1,13 +1,15 @@
 //! Outputs: a verdict for every message, whatever the world does, and a stop is heard.
 
 use std::fs;
+use std::io;
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use message::Batch;
-use options::{Raw, Type};
+use options::{Node, Raw, Type};
 use plugin::{Kind, Verdict};
 
 use super::{Built, Contract, build};
@@ -46,6 +48,15 @@ fn peer() -> (TcpListener, UdpSocket, String) {
     }
 }
 
+/// Takes everything from one connection to a socket in the file system, where the kind has one.
+fn drain(contract: &Contract, kind: &Kind, toml: &str) {
+    let tree = contract.at_home(kind, toml, "");
+    let Some(Node { raw: Raw::String(path), .. }) = tree.get("path").filter(|_| kind.name == "unix") else { return };
+    let _ = fs::remove_file(path);
+    let listener = UnixListener::bind(path).expect("a socket");
+    thread::spawn(move || listener.accept().and_then(|(mut connection, _)| io::copy(&mut connection, &mut io::sink())));
+}
+
 fn silent(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Retry { why, .. } if why == "the output gave no verdict" || why.is_empty())
 }
@@ -62,6 +73,7 @@ pub fn give_a_verdict_on_every_message(contract: &Contract, kind: &'static Kind)
     // The peer of these tests acknowledges nothing: what is acknowledged has tests of its own.
     for toml in contract.configurations(kind).into_iter().filter(|toml| !toml.contains("acknowledge = true")) {
         let (tcp, _udp, address) = peer();
+        drain(contract, kind, &toml);
         let _answering = speaks_http(kind).then(|| Answering::new(tcp.try_clone().expect("the listener")));
         let mut delivery = delivery(contract, kind, &toml, &address);
         assert_eq!(delivery.write(&payloads([""; 0])), []);
@@ -100,7 +112,7 @@ pub fn blame_the_world_for_its_faults(contract: &Contract, kind: &'static Kind) 
     }
     let (options, problems) = contract.check(kind, &tree);
     assert!(problems.is_empty(), "{problems:?}");
-    let Ok(Built::Output(output)) = build(kind, &options, &contract.cx(kind, false)) else { panic!("{kind:?} does not build") };
+    let Ok(Built::Output(output)) = build(kind, &options, &contract.cx(kind, &options, false)) else { panic!("{kind:?} does not build") };
     let mut delivery = Delivery::new(output);
     let verdicts = delivery.write(&payloads(["a", "b"]));
     // A datagram to nobody counts as sent.

@@ -192,7 +192,7 @@ pub fn that_are_odd_are_refused_or_work(contract: &Contract, kind: &'static Kind
             let short: String = toml.chars().take(300).collect();
             problems.iter().for_each(|p| points_into_the_file(p, &short));
             if problems.is_empty() {
-                match build(kind, &options, &contract.cx(kind, true)) {
+                match build(kind, &options, &contract.cx(kind, &options, true)) {
                     Err(problem) => points_into_the_file(&problem, &short),
                     Ok(built) => exercise(built),
                 }

@@ -66,15 +66,61 @@ pub fn logfmt(registry: &Registry, data: &[u8]) {
     }
 }
 
+pub fn csv(registry: &Registry, data: &[u8]) {
+    let columns = "columns = ['time', 'level', 'a', '_', 'b']\ntypes = { a = 'integer', b = 'bytes' }\nflexible = true\n";
+    for more in ["", "trim = true\nheader = true\nescape = '\\'", "delimiter = ';'\nquote = ''"] {
+        decoded(registry, "csv", &format!("{columns}{more}"), data);
+    }
+}
+
+/// Limits of depth and number hold.
+pub fn xml(registry: &Registry, data: &[u8]) {
+    for toml in
+        ["", "root = true\nattribute_prefix = '@'\nname_attributes = { a = 'b' }\nmax_fields = 20\nmax_depth = 4\nkeep_payload = true"]
+    {
+        decoded(registry, "xml", toml, data);
+    }
+}
+
+pub fn key_value(registry: &Registry, data: &[u8]) {
+    for toml in ["", "key_separator = ': '\npair_separator = ', '\nquotes = \"\\\"'\"\nstandalone = 'skip'\nmax_fields = 20"] {
+        decoded(registry, "key_value", toml, data);
+    }
+}
+
+/// The header's beginning is given: what is behind it is of interest.
+pub fn cef(registry: &Registry, data: &[u8]) {
+    for start in ["CEF:", "CEF:0|a|b|c|d|e|5|"] {
+        decoded(registry, "cef", "timestamp = ['rt', 'end']", &[start.as_bytes(), data].concat());
+    }
+}
+
+/// As [`cef`].
+pub fn leef(registry: &Registry, data: &[u8]) {
+    for start in ["LEEF:", "LEEF:2.0|a|b|c|d|", "LEEF:1.0|a|b|c|d|"] {
+        decoded(registry, "leef", "", &[start.as_bytes(), data].concat());
+    }
+}
+
+/// The first line is the pattern, the rest a record.
+pub fn grok(registry: &Registry, data: &[u8]) {
+    first_line(registry, "grok", "pattern", data);
+}
+
 /// The first line is the format, the rest a record.
 pub fn log_format(registry: &Registry, data: &[u8]) {
+    first_line(registry, "log_format", "format", data);
+}
+
+/// The first line is the option of a decoder, the rest a record.
+fn first_line(registry: &Registry, decoder: &str, option: &str, data: &[u8]) {
     let split = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
-    let (format, record) = (&data[..split], data.get(split + 1..).unwrap_or_default());
-    let Ok(format) = std::str::from_utf8(format) else { return };
-    let kind = registry.kind(Family::Decoder, "log_format").expect("the decoder");
-    let at = Source::new("fuzz.toml", format).at(0..format.len());
-    let node = Node { at: at.clone(), raw: Raw::String(format.to_string()) };
-    let tree = Tree { at: at.clone(), entries: vec![(Key { name: "format".to_string(), at }, node)] };
+    let (value, record) = (&data[..split], data.get(split + 1..).unwrap_or_default());
+    let Ok(value) = std::str::from_utf8(value) else { return };
+    let kind = registry.kind(Family::Decoder, decoder).expect("the decoder");
+    let at = Source::new("fuzz.toml", value).at(0..value.len());
+    let node = Node { at: at.clone(), raw: Raw::String(value.to_string()) };
+    let tree = Tree { at: at.clone(), entries: vec![(Key { name: option.to_string(), at }, node)] };
     let mut problems = Vec::new();
     let options = Options::check(&[kind.options], &tree, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");

@@ -5,12 +5,24 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::contender::Values;
+use super::contender::{RATE, Values};
 use crate::workspace;
 
 /// Columns an example may print.
-const COLUMNS: &[&str] =
-    &["ns", "GB/s", "of_Rust_regex", "of_pcall", "us", "of_bare_Lua", "KiB_resident", "KiB_Lua", "ms_over", "ms_over_max", "max_of_budget"];
+const COLUMNS: &[&str] = &[
+    RATE,
+    "ns",
+    "GB/s",
+    "of_Rust_regex",
+    "of_pcall",
+    "us",
+    "of_bare_Lua",
+    "KiB_resident",
+    "KiB_Lua",
+    "ms_over",
+    "ms_over_max",
+    "max_of_budget",
+];
 
 /// Builds one with --release.
 ///

@@ -3,7 +3,7 @@ use anyhow::Result;
 use super::Settings;
 use super::contender::{Contender, RATE};
 use super::table::OF_FLOOR;
-use super::{cores, durability, fanout, idle, latency, matchers, relay, rooms, sandbox, statsd, tail, tcp};
+use super::{cores, decoders, durability, fanout, idle, latency, matchers, relay, rooms, sandbox, statsd, tail, tcp};
 
 /// A table: what is done, by whom, and what is compared.
 pub struct Workload {
@@ -127,6 +127,17 @@ pub const ALL: &[Workload] = &[
             // What is written twice may cost half as much again.
             &[most("W4: durable, 200ms", OF_FLOOR, 1.5), most("W9: acknowledged, durable, 200ms", OF_FLOOR, 1.5)],
             durability::cost,
+        )
+    },
+    Workload {
+        runs_nilo: false,
+        drawn: false,
+        ..workload(
+            "decoders",
+            "lines in memory, by each decoder and by the decoder `regex` for the same values",
+            RATE,
+            &[],
+            decoders::lines,
         )
     },
     figures("sandbox", "what a Lua sandbox costs", sandbox::sandbox),

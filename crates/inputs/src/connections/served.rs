@@ -1,5 +1,4 @@
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -8,19 +7,18 @@ use options::unit::show_duration;
 use plugin::{Acceptance, Fatal, InputCx, Intake, StreamOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use socket2::{SockRef, TcpKeepalive};
+use transport::{HANDSHAKE, Stream};
 
-use super::Tcp;
 use super::answer::Answer;
+use super::arriving::Arriving;
+use super::listener::prepare;
+use super::{Listener, Peer, Serving};
 
 /// Connections accepted in one turn.
 const ACCEPTS: usize = 64;
 
 /// After a stop, so many reads of what has already arrived are made on each connection.
 const LAST_READS: usize = 64;
-
-/// After this long without traffic a peer is asked whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How long nothing is accepted after the system had no descriptor left, how often idle connections
 /// are looked for, and how often refusals are logged.
@@ -30,8 +28,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 struct Connection {
-    socket: TcpStream,
-    peer: SocketAddr,
+    socket: Stream,
+    peer: Peer,
     stream: StreamId,
     /// When something arrived, or was accepted, last; by the steady clock.
     heard: Duration,
@@ -44,9 +42,11 @@ struct Connection {
 }
 
 /// The connections of one run.
-pub(super) struct Served<'a> {
-    tcp: &'a Tcp,
+pub struct Served<'a> {
+    serving: &'a Serving,
     connections: Vec<Connection>,
+    /// Those that have something to say first.
+    arriving: Vec<Arriving>,
     /// No accepting before this, by the steady clock.
     accept_from: Duration,
     /// When idle connections were last looked for, and a refusal last logged.
@@ -58,12 +58,12 @@ pub(super) struct Served<'a> {
 
 impl<'a> Served<'a> {
     /// None yet. `now` is of the steady clock.
-    pub fn new(tcp: &'a Tcp, now: Duration) -> Served<'a> {
-        Served { tcp, connections: Vec::new(), accept_from: now, checked: now, refused: None, ended: false }
+    pub fn new(serving: &'a Serving, now: Duration) -> Served<'a> {
+        Served { serving, connections: Vec::new(), arriving: Vec::new(), accept_from: now, checked: now, refused: None, ended: false }
     }
 
     /// Waits until something happens, then reads once from every connection that has something.
-    pub fn turn(&mut self, listener: &TcpListener, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
+    pub fn turn(&mut self, listener: &Listener, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
         cx.intake.poll();
         let accepting = cx.clock.steady() >= self.accept_from;
         let others = [Some(cx.stop.fd()), accepting.then(|| listener.as_fd())];
@@ -72,6 +72,9 @@ impl<'a> Served<'a> {
         // From the back, because a closed connection is replaced by the last one.
         for &(i, events) in ready.connections.iter().rev() {
             self.serve(i, events, now, cx);
+        }
+        for &i in ready.arriving.iter().rev() {
+            self.welcome(i, now, cx);
         }
         if std::mem::take(&mut self.ended) || ready.progress {
             self.answer_all(now, cx);
@@ -82,6 +85,45 @@ impl<'a> Served<'a> {
         if now.saturating_sub(self.checked) >= PAUSE {
             self.checked = now;
             self.close_idle(now, cx);
+            self.refuse_slow(now, cx);
+        }
+        Ok(())
+    }
+
+    /// Adds what there is to poll for, for an input that waits for more than these connections and does not
+    /// acknowledge. True when something is to be read already.
+    pub fn watch<'b>(&'b self, listener: &'b Listener, now: Duration, fds: &mut Vec<PollFd<'b>>) -> bool {
+        fds.extend(self.connections.iter().map(|c| PollFd::new(&c.socket, c.awaits(true))));
+        fds.extend(self.arriving.iter().map(|a| PollFd::new(a, a.awaits())));
+        let accepts = if now >= self.accept_from { PollFlags::IN } else { PollFlags::empty() };
+        fds.push(PollFd::from_borrowed_fd(listener.as_fd(), accepts));
+        self.connections.iter().any(|c| c.socket.pending())
+    }
+
+    /// Deals with what happened to what [`Served::watch`] added, in that order.
+    ///
+    /// # Errors
+    /// When nothing can be accepted any more.
+    pub fn go_on(&mut self, listener: &Listener, events: &[PollFlags], cx: &mut InputCx<'_>) -> Result<(), Fatal> {
+        let now = cx.clock.steady();
+        let (n, arriving) = (self.connections.len(), self.arriving.len());
+        for i in (0..n).rev() {
+            let pending = if self.connections[i].socket.pending() { PollFlags::IN } else { PollFlags::empty() };
+            let events = events[i] | pending;
+            if !events.is_empty() {
+                self.serve(i, events, now, cx);
+            }
+        }
+        for i in (0..arriving).rev().filter(|i| !events[n + i].is_empty()) {
+            self.welcome(i, now, cx);
+        }
+        if !events[n + arriving].is_empty() {
+            self.accept(listener, now, cx)?;
+        }
+        if now.saturating_sub(self.checked) >= PAUSE {
+            self.checked = now;
+            self.close_idle(now, cx);
+            self.refuse_slow(now, cx);
         }
         Ok(())
     }
@@ -90,21 +132,29 @@ impl<'a> Served<'a> {
     fn wait(&self, reading: bool, others: [Option<BorrowedFd<'_>>; 2], intake: &dyn Intake, timeout: Duration) -> Ready {
         let mut fds: Vec<_> = self.connections.iter().map(|c| PollFd::new(&c.socket, c.awaits(reading))).collect();
         let n = fds.len();
+        fds.extend(self.arriving.iter().filter(|_| reading).map(|a| PollFd::new(a, a.awaits())));
+        let arriving = n..fds.len();
         // Nobody asks for progress, which ends it, but for connections.
-        let progress = Some(intake.progress()).filter(|_| self.tcp.acknowledge && n > 0);
+        let progress = Some(intake.progress()).filter(|_| self.serving.acknowledge && n > 0);
         let [stop, listener] = others;
         fds.extend([progress, listener, stop].into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let pending = |c: &Connection| reading && !c.ended && c.socket.pending();
+        let timeout = if self.connections.iter().any(pending) { Duration::ZERO } else { timeout };
         let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
         // Fails for a signal only, and then nothing is ready.
         if poll(&mut fds, Some(&timeout)).is_err() {
             return Ready::default();
         }
-        let events = |i: usize| Some((i, fds[i].revents())).filter(|(_, events)| !events.is_empty());
-        let is_ready = |there: bool, i: usize| there && events(i).is_some();
+        let events = |i: usize| match self.connections.get(i) {
+            Some(c) if pending(c) => fds[i].revents() | PollFlags::IN,
+            _ => fds[i].revents(),
+        };
+        let is_ready = |there: bool, i: usize| there && !events(i).is_empty();
         Ready {
-            connections: (0..n).filter_map(events).collect(),
-            progress: is_ready(progress.is_some(), n),
-            listener: is_ready(listener.is_some(), n + usize::from(progress.is_some())),
+            connections: (0..n).map(|i| (i, events(i))).filter(|(_, events)| !events.is_empty()).collect(),
+            arriving: arriving.clone().filter(|i| !events(*i).is_empty()).map(|i| i - n).collect(),
+            progress: is_ready(progress.is_some(), arriving.end),
+            listener: is_ready(listener.is_some(), arriving.end + usize::from(progress.is_some())),
         }
     }
 
@@ -155,7 +205,7 @@ impl<'a> Served<'a> {
         if self.tell(i, cx) && lost {
             log::warn!(
                 "{}: connection from {peer} closed: a consumer gave up what came over it; the peer has to send it again",
-                self.tcp.listen
+                self.serving.name
             );
             self.discard(i, cx);
         }
@@ -164,25 +214,30 @@ impl<'a> Served<'a> {
     /// Writes what the peer has not been told yet, as far as it takes it; false when the connection is
     /// closed now, because everything is said or because it broke.
     fn tell(&mut self, i: usize, cx: &mut InputCx<'_>) -> bool {
-        let Connection { socket, received, ended, answer: Some(answer), .. } = &mut self.connections[i] else { return true };
-        if let Err(e) = answer.write(&*socket) {
-            self.broke(i, &e, cx);
-            return false;
+        let Connection { socket, received, ended, answer, .. } = &mut self.connections[i];
+        let written = answer.as_mut().map_or(Ok(()), |answer| answer.write(&mut *socket));
+        match written.and_then(|()| socket.flush()) {
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
+                self.broke(i, &e, cx);
+                return false;
+            }
+            _ => {}
         }
-        let over = *ended && !answer.waits() && answer.accepted() >= *received;
+        let Some(answer) = answer else { return true };
+        let over = *ended && !answer.waits() && socket.unsent() == 0 && answer.accepted() >= *received;
         if over {
             self.discard(i, cx);
         }
         !over
     }
 
-    fn accept(&mut self, listener: &TcpListener, now: Duration, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
+    fn accept(&mut self, listener: &Listener, now: Duration, cx: &mut InputCx<'_>) -> Result<(), Fatal> {
         for _ in 0..ACCEPTS {
             match listener.accept() {
-                Ok((_, peer)) if self.connections.len() >= self.tcp.max_connections => self.refuse(peer, now, cx),
+                Ok((_, peer)) if self.connections.len() + self.arriving.len() >= self.serving.max_connections => self.refuse(peer, now, cx),
                 Ok((socket, peer)) => match prepare(&socket) {
-                    Ok(()) => self.open(socket, peer, now, cx),
-                    Err(e) => log::warn!("{}: connection from {peer} cannot be used: {e}", self.tcp.listen),
+                    Ok(()) => self.arrive(socket, peer, now, cx),
+                    Err(e) => log::warn!("{}: connection from {peer} cannot be used: {e}", self.serving.name),
                 },
                 Err(e) => return self.not_accepted(&e, now),
             }
@@ -190,9 +245,56 @@ impl<'a> Served<'a> {
         Ok(())
     }
 
-    fn open(&mut self, socket: TcpStream, peer: SocketAddr, now: Duration, cx: &mut InputCx<'_>) {
-        let (hostname, acknowledged) = (peer.ip().to_canonical().to_string(), self.tcp.acknowledge);
-        let stream = cx.intake.open(StreamOptions { hostname, acknowledged, ..StreamOptions::default() });
+    fn arrive(&mut self, socket: Stream, peer: Peer, now: Duration, cx: &mut InputCx<'_>) {
+        if !Arriving::is_needed(self.serving) {
+            return self.open(socket, peer, now, cx);
+        }
+        match Arriving::new(socket, peer, self.serving, now) {
+            Ok(arriving) => self.arriving.push(arriving),
+            Err(e) => self.turn_away(peer, &e, now, cx),
+        }
+    }
+
+    /// Hears what a connection has to say first.
+    fn welcome(&mut self, i: usize, now: Duration, cx: &mut InputCx<'_>) {
+        match self.arriving[i].go_on(self.serving, now) {
+            Ok(false) => {}
+            Ok(true) => {
+                let Arriving { stream, peer, .. } = self.arriving.swap_remove(i);
+                self.open(stream, peer, now, cx);
+            }
+            Err(e) => {
+                let peer = self.arriving.swap_remove(i).peer;
+                self.turn_away(peer, &e, now, cx);
+            }
+        }
+    }
+
+    fn turn_away(&mut self, peer: Peer, e: &io::Error, now: Duration, cx: &InputCx<'_>) {
+        cx.meter.add_extra("failed_handshakes", 1);
+        if self.may_warn(now) {
+            log::warn!("{}: connection from {peer} refused: {e}", self.serving.name);
+        }
+    }
+
+    /// Refuses those that have not said in time who they are.
+    fn refuse_slow(&mut self, now: Duration, cx: &mut InputCx<'_>) {
+        let idle = self.serving.idle_timeout;
+        let patience = if idle.is_zero() { HANDSHAKE } else { HANDSHAKE.min(idle) };
+        for i in (0..self.arriving.len()).rev() {
+            if now.saturating_sub(self.arriving[i].since) >= patience {
+                let peer = self.arriving.swap_remove(i).peer;
+                let why = format!("it has not said within {} who it is", show_duration(patience));
+                self.turn_away(peer, &io::Error::new(io::ErrorKind::TimedOut, why), now, cx);
+            }
+        }
+    }
+
+    fn open(&mut self, socket: Stream, peer: Peer, now: Duration, cx: &mut InputCx<'_>) {
+        let (hostname, acknowledged) = (peer.host(), self.serving.acknowledge);
+        let fields =
+            self.serving.peer_field.iter().map(|name| (name.clone(), hostname.clone())).filter(|(_, host)| !host.is_empty()).collect();
+        let stream = cx.intake.open(StreamOptions { hostname, fields, acknowledged, ..StreamOptions::default() });
         let answer = acknowledged.then(Answer::new);
         self.connections.push(Connection { socket, peer, stream, heard: now, received: 0, ended: false, answer });
         cx.meter.add_extra("connections", 1);
@@ -203,9 +305,9 @@ impl<'a> Served<'a> {
     /// is already gone again.
     fn not_accepted(&mut self, e: &io::Error, now: Duration) -> Result<(), Fatal> {
         match Errno::from_io_error(e) {
-            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => Err(Fatal::new(format!("accepting at {} failed: {e}", self.tcp.listen))),
+            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => Err(Fatal::new(format!("accepting at {} failed: {e}", self.serving.name))),
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                log::warn!("{}: nothing is accepted for a moment: {e} (raise the limit of open files)", self.tcp.listen);
+                log::warn!("{}: nothing is accepted for a moment: {e} (raise the limit of open files)", self.serving.name);
                 self.accept_from = now + PAUSE;
                 Ok(())
             }
@@ -213,17 +315,25 @@ impl<'a> Served<'a> {
         }
     }
 
-    fn refuse(&mut self, peer: SocketAddr, now: Duration, cx: &InputCx<'_>) {
+    fn refuse(&mut self, peer: Peer, now: Duration, cx: &InputCx<'_>) {
         cx.meter.add_extra("refused_connections", 1);
-        if self.refused.is_none_or(|last| now.saturating_sub(last) >= PAUSE) {
-            self.refused = Some(now);
-            let (listen, max) = (&self.tcp.listen, self.tcp.max_connections);
-            log::warn!("{listen}: connection from {peer} refused: there are {max} already (option `max_connections`)");
+        if self.may_warn(now) {
+            let (name, max) = (&self.serving.name, self.serving.max_connections);
+            log::warn!("{name}: connection from {peer} refused: there are {max} already (option `max_connections`)");
         }
     }
 
+    /// Refusals are logged now and then: whoever causes them must not fill the disk.
+    fn may_warn(&mut self, now: Duration) -> bool {
+        let may = self.refused.is_none_or(|last| now.saturating_sub(last) >= PAUSE);
+        if may {
+            self.refused = Some(now);
+        }
+        may
+    }
+
     fn close_idle(&mut self, now: Duration, cx: &mut InputCx<'_>) {
-        let timeout = self.tcp.idle_timeout;
+        let timeout = self.serving.idle_timeout;
         if timeout.is_zero() {
             return;
         }
@@ -231,7 +341,7 @@ impl<'a> Served<'a> {
             let Connection { peer, heard, .. } = &self.connections[i];
             if now.saturating_sub(*heard) >= timeout {
                 let timeout = show_duration(timeout);
-                log::info!("{}: connection from {peer} closed: nothing arrived for {timeout} (option `idle_timeout`)", self.tcp.listen);
+                log::info!("{}: connection from {peer} closed: nothing arrived for {timeout} (option `idle_timeout`)", self.serving.name);
                 cx.meter.add_extra("idle_connections", 1);
                 self.close(i, cx);
             }
@@ -249,11 +359,14 @@ impl<'a> Served<'a> {
 
     /// Closes without regard for what is left of the stream.
     fn discard(&mut self, i: usize, cx: &mut InputCx<'_>) {
-        cx.intake.close(self.connections.swap_remove(i).stream);
+        let mut connection = self.connections.swap_remove(i);
+        // Whether or not the peer is still there to hear it.
+        let _ = connection.socket.shutdown_write();
+        cx.intake.close(connection.stream);
     }
 
     fn broke(&mut self, i: usize, e: &io::Error, cx: &mut InputCx<'_>) {
-        log::info!("{}: connection from {} broke: {e}", self.tcp.listen, self.connections[i].peer);
+        log::info!("{}: connection from {} broke: {e}", self.serving.name, self.connections[i].peer);
         self.close(i, cx);
     }
 
@@ -261,7 +374,7 @@ impl<'a> Served<'a> {
     /// wait to be told what is accepted are told; what they have not been told of they send again.
     pub fn finish(&mut self, cx: &mut InputCx<'_>) {
         let now = cx.clock.steady();
-        for i in (0..self.connections.len()).rev().filter(|_| !self.tcp.acknowledge) {
+        for i in (0..self.connections.len()).rev().filter(|_| !self.serving.acknowledge) {
             let stream = self.connections[i].stream;
             let mut reads = 0;
             while reads < LAST_READS && self.read(i, now, cx) {
@@ -290,9 +403,7 @@ impl<'a> Served<'a> {
 impl Connection {
     /// What to wait for.
     fn awaits(&self, reading: bool) -> PollFlags {
-        let arrives = if reading && !self.ended { PollFlags::IN } else { PollFlags::empty() };
-        let takes = if self.answer.as_ref().is_some_and(Answer::waits) { PollFlags::OUT } else { PollFlags::empty() };
-        arrives | takes
+        self.socket.awaits(reading && !self.ended, self.answer.as_ref().is_some_and(Answer::waits))
     }
 }
 
@@ -300,159 +411,8 @@ impl Connection {
 struct Ready {
     /// Indices, ascending, and what they are ready for.
     connections: Vec<(usize, PollFlags)>,
+    /// Indices, ascending.
+    arriving: Vec<usize>,
     progress: bool,
     listener: bool,
-}
-
-fn prepare(socket: &TcpStream) -> io::Result<()> {
-    socket.set_nonblocking(true)?;
-    // Counts go out at once.
-    socket.set_nodelay(true)?;
-    SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::Shutdown;
-
-    use plugin::Clock;
-    use testkit::intake::{RecordingIntake, Running};
-
-    use super::*;
-    use crate::tcp::tests::running;
-
-    /// A running input that acknowledges, and a peer that it has greeted.
-    fn greeted(more: &str, clock: Clock) -> (RecordingIntake, Running, TcpStream) {
-        let (intake, address, running) = running(&format!("acknowledge = true\n{more}"), clock);
-        let mut peer = TcpStream::connect(address).unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        assert_eq!(&next(&mut peer), b"NILOACK1");
-        (intake, running, peer)
-    }
-
-    fn next(peer: &mut TcpStream) -> [u8; 8] {
-        let mut frame = [0; 8];
-        peer.read_exact(&mut frame).unwrap();
-        frame
-    }
-
-    /// Reads counts until there is this one.
-    #[track_caller]
-    fn wait_for_count(peer: &mut TcpStream, expected: u64) {
-        let mut count = 0;
-        while count < expected {
-            let before = std::mem::replace(&mut count, u64::from_be_bytes(next(peer)));
-            assert!(before < count && count <= expected, "{before}, {count}, {expected}");
-        }
-    }
-
-    #[track_caller]
-    fn says_nothing(peer: &TcpStream) {
-        peer.set_nonblocking(true).unwrap();
-        assert_eq!(peer.peek(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        peer.set_nonblocking(false).unwrap();
-    }
-
-    #[track_caller]
-    fn is_closed(peer: &mut TcpStream) {
-        assert!(matches!(peer.read(&mut [0]), Ok(0)));
-    }
-
-    #[test]
-    fn a_peer_is_told_what_is_accepted_and_of_half_a_record_nothing() {
-        let (intake, running, mut peer) = greeted("", Clock::real());
-        peer.write_all(&b"line\n".repeat(1000)).unwrap();
-        wait_for_count(&mut peer, 5000);
-        intake.withhold(true);
-        peer.write_all(b"another\nhalf").unwrap();
-        running.wait_for(|seen| seen.bytes().len() == 5012);
-        says_nothing(&peer);
-        intake.withhold(false);
-        wait_for_count(&mut peer, 5008);
-        peer.write_all(b" and half\n").unwrap();
-        wait_for_count(&mut peer, 5022);
-        assert!(intake.seen().streams[0].options.acknowledged);
-    }
-
-    #[test]
-    fn a_peer_that_has_sent_everything_is_answered_until_all_is_accepted() {
-        let (intake, running, mut peer) = greeted("max_connections = 1", Clock::real());
-        intake.withhold(true);
-        peer.write_all(b"line\nthe last").unwrap();
-        peer.shutdown(Shutdown::Write).unwrap();
-        running.wait_for(|seen| seen.streams[0].ends == [13]);
-        says_nothing(&peer);
-        // It still is one of those that may be there.
-        let mut second = TcpStream::connect(peer.peer_addr().unwrap()).unwrap();
-        assert!(matches!(second.read(&mut [0]), Ok(0) | Err(_)));
-        assert!(!intake.seen().streams[0].closed);
-        intake.withhold(false);
-        wait_for_count(&mut peer, 13);
-        is_closed(&mut peer);
-        running.wait_for(|seen| seen.streams[0].closed);
-    }
-
-    #[test]
-    fn a_peer_that_is_not_answered_is_idle_in_the_end() {
-        let clock = Clock::standing(0);
-        let (intake, running, mut peer) = greeted("idle_timeout = '30s'", clock.clone());
-        intake.withhold(true);
-        peer.write_all(b"line\n").unwrap();
-        peer.shutdown(Shutdown::Write).unwrap();
-        running.wait_for(|seen| seen.streams[0].ends == [5]);
-        clock.set(31_000_000_000);
-        is_closed(&mut peer);
-    }
-
-    #[test]
-    fn half_a_record_of_a_connection_that_broke_is_none() {
-        let (_, running, mut peer) = greeted("", Clock::real());
-        peer.write_all(b"line\nhalf").unwrap();
-        wait_for_count(&mut peer, 5);
-        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
-        drop(peer);
-        running.wait_for(|seen| seen.streams[0].closed && seen.streams[0].ends.is_empty());
-    }
-
-    #[test]
-    fn a_peer_that_breaks_off_while_it_waits_is_let_go() {
-        let (intake, running, mut peer) = greeted("", Clock::real());
-        intake.withhold(true);
-        peer.write_all(b"line\n").unwrap();
-        peer.shutdown(Shutdown::Write).unwrap();
-        running.wait_for(|seen| seen.streams[0].ends == [5]);
-        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
-        drop(peer);
-        running.wait_for(|seen| seen.streams[0].closed);
-    }
-
-    #[test]
-    fn a_connection_whose_records_were_given_up_is_closed() {
-        let (intake, running, mut peer) = greeted("", Clock::real());
-        peer.write_all(b"line\n").unwrap();
-        wait_for_count(&mut peer, 5);
-        intake.lose();
-        is_closed(&mut peer);
-        running.wait_for(|seen| seen.streams[0].closed && seen.streams[0].ends.is_empty());
-    }
-
-    #[test]
-    fn after_a_stop_peers_hear_of_what_is_accepted_meanwhile() {
-        let (intake, running, mut peer) = greeted("", Clock::standing(0));
-        intake.withhold(true);
-        peer.write_all(b"line\nhalf").unwrap();
-        running.wait_for(|seen| seen.bytes().len() == 9);
-        std::thread::scope(|s| {
-            let stopping = s.spawn(|| running.stop().unwrap());
-            // An input that did not wait would have closed by the end of this.
-            peer.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-            assert!(matches!(peer.read(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock));
-            peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            intake.withhold(false);
-            wait_for_count(&mut peer, 5);
-            is_closed(&mut peer);
-            stopping.join().unwrap();
-        });
-    }
 }
