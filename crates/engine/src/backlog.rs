@@ -331,7 +331,9 @@ mod tests {
 
     fn work(messages: usize) -> Work {
         let mut b = BatchBuilder::default();
-        (0..messages).for_each(|_| drop(b.add()));
+        for _ in 0..messages {
+            b.add();
+        }
         let batch = Arc::new(b.finish_with(Ticket::new(|_| {})));
         let (selection, ticket) = (batch.all(), Ticket::new(|_| {}));
         Work { selection, batch, bytes: 10, queued: Duration::ZERO, ticket, place: Place::default() }

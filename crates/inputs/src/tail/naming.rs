@@ -225,10 +225,13 @@ mod tests {
         Naming::new(&options).map_err(|p| p.to_string())
     }
 
+    /// A file of a stream, and what it is ordered by.
+    type Ranked<'a> = (&'a str, Vec<Rank>);
+
     /// The streams of some files, each with its files from the oldest to the newest.
     fn order(toml: &str, files: &[&str]) -> Vec<String> {
         let naming = naming(toml).unwrap();
-        let mut streams: Vec<(String, Vec<(&str, Vec<Rank>)>)> = Vec::new();
+        let mut streams: Vec<(String, Vec<Ranked<'_>>)> = Vec::new();
         for file in files {
             let Some(place) = naming.place(Path::new(file)) else { continue };
             match streams.iter_mut().find(|s| s.0 == place.stream) {
@@ -236,7 +239,7 @@ mod tests {
                 None => streams.push((place.stream, vec![(file, place.rank)])),
             }
         }
-        let show = |(stream, mut files): (String, Vec<(&str, Vec<Rank>)>)| {
+        let show = |(stream, mut files): (String, Vec<Ranked<'_>>)| {
             files.sort_by(|a, b| naming.compare(&a.1, &b.1));
             format!("{stream}: {}", files.iter().map(|f| f.0).collect::<Vec<_>>().join(" "))
         };

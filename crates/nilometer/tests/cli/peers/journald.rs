@@ -116,7 +116,7 @@ fn journalctl_reads_the_same() {
     // What the checkpoint notes is a cursor.
     let cursor = journalctl(&["-n", "1", "-o", "cat", "--show-cursor"]);
     let cursor = cursor.lines().find_map(|line| line.strip_prefix("-- cursor: ")).unwrap().to_string();
-    let noted = std::fs::read_dir(dir.path("state")).unwrap().flatten().filter(|e| e.path().is_file());
+    let noted = std::fs::read_dir(dir.path("state/checkpoints")).unwrap().flatten().filter(|e| e.path().is_file());
     let noted = noted.filter_map(|e| std::fs::read(e.path()).ok()).any(|bytes| bytes.windows(cursor.len()).any(|w| w == cursor.as_bytes()));
-    assert!(noted, "{cursor} is in no file of the state directory");
+    assert!(noted, "{cursor} is in no checkpoint");
 }
