@@ -22,6 +22,7 @@ mod relay;
 mod rooms;
 mod sandbox;
 mod statsd;
+mod syslog;
 mod table;
 mod tail;
 pub mod tcp;

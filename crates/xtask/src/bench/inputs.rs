@@ -111,6 +111,29 @@ impl Keyed {
     }
 }
 
+/// Messages of RFC 5424 with structured data, one a line; the last one says [`END`].
+///
+/// # Errors
+/// Those of the file system.
+pub fn structured(dir: &Path, lines: u64) -> Result<PathBuf> {
+    let path = dir.join(format!("structured-{lines}.log"));
+    once(&path, |out| {
+        let mut random = Random(0x5424);
+        for n in 0..lines {
+            let r = random.next();
+            let (hour, minute, second) = (n / 360_000 % 24, n / 6000 % 60, n / 100 % 60);
+            write!(out, "<{}>1 2024-07-01T{hour:02}:{minute:02}:{second:02}.{:06}Z ", r % 192, r >> 8 & 0x7_ffff)?;
+            write!(out, "host{:03}.example.com app {} ID{} ", r >> 32 & 511, r >> 48, r >> 40 & 63)?;
+            write!(out, "[exampleSDID@32473 iut=\"{}\" eventSource=\"Application\" eventID=\"{}\"]", r & 7, r >> 20 & 2047)?;
+            write!(out, "[request@32473 id=\"{:016x}\" ms=\"{}\"] ", random.next(), r >> 24 & 1023)?;
+            let what = if n + 1 == lines { END } else { "An application event log entry" };
+            writeln!(out, "{what} of user{}", r >> 40 & 4095)?;
+        }
+        Ok(())
+    })?;
+    Ok(path)
+}
+
 /// A file of syslog messages after RFC 5424, 149 bytes a line on average.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use super::contender::{Contender, LIMIT, rates};
 use super::idle::idle_values;
 use super::inputs::END;
-use super::{Settings, tcp};
+use super::{Settings, syslog, tcp};
 use crate::package::{self, Package};
 use crate::process::Process;
 
@@ -27,6 +27,8 @@ pub enum Task {
     Errors,
     /// Lines of a TCP connection into a file, as they came.
     Tcp,
+    /// RFC 5424 over TCP, with structured data as fields, into JSON.
+    Parsed,
     /// Lines of a file into a file.
     Copy,
 }
@@ -156,6 +158,16 @@ fn rsyslog(work: &Work<'_>) -> String {
             work.address.port(),
             write("raw")
         ),
+        Task::Parsed => format!(
+            "{head}module(load=\"imptcp\")\nmodule(load=\"mmpstrucdata\")\n\
+             template(name=\"json\" type=\"list\") {{ constant(value=\"{{\\\"msg\\\":\\\"\") property(name=\"msg\" format=\"json\") \
+             constant(value=\"\\\",\\\"host\\\":\\\"\") property(name=\"hostname\" format=\"json\") constant(value=\"\\\",\\\"time\\\":\\\"\") \
+             property(name=\"timereported\" dateFormat=\"rfc3339\") constant(value=\"\\\",\\\"data\\\":\") property(name=\"$!rfc5424-sd\") constant(value=\"}}\\n\") }}\n\
+             input(type=\"imptcp\" port=\"{}\" address=\"127.0.0.1\" ruleset=\"r\")\n\
+             ruleset(name=\"r\") {{ action(type=\"mmpstrucdata\") {} }}\n",
+            work.address.port(),
+            write("json")
+        ),
         Task::Copy => format!("{head}{file}ruleset(name=\"r\") {{ {} }}\n", write("raw")),
     }
 }
@@ -183,6 +195,12 @@ fn syslog_ng(work: &Work<'_>) -> String {
             work.address.port(),
             write("$MSG")
         ),
+        Task::Parsed => format!(
+            "{head}source s {{ network(ip(127.0.0.1) port({}) transport(tcp) flags(syslog-protocol) log-fetch-limit(10000) log-iw-size(100000)); }};\n{}\
+             log {{ source(s); destination(d); flags(flow-control); }};\n",
+            work.address.port(),
+            write("$(format-json --scope rfc5424,sdata)")
+        ),
         Task::Copy => format!("{head}{file}{}log {{ source(s); destination(d); flags(flow-control); }};\n", write("$MSG")),
     }
 }
@@ -202,6 +220,7 @@ pub fn contenders(settings: &Settings, task: Task, input: &Path, records: u64) -
             let work = Work { task, input: &input, address: tcp::free_address()?, dir: dir.path() };
             let (process, out) = (peer.start(&work)?, work.out());
             match task {
+                Task::Parsed => syslog::receive(process, &input, work.address, &out, records),
                 Task::Tcp => tcp::receive(process, &input, work.address, &out, records),
                 _ => Ok(rates(records, process.finish_when(LIMIT, || at_end(&out))?)),
             }

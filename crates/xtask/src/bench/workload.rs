@@ -3,7 +3,7 @@ use anyhow::Result;
 use super::Settings;
 use super::contender::{Contender, RATE};
 use super::table::OF_FLOOR;
-use super::{cores, decoders, durability, fanout, idle, latency, matchers, relay, rooms, sandbox, statsd, tail, tcp};
+use super::{cores, decoders, durability, fanout, idle, latency, matchers, relay, rooms, sandbox, statsd, syslog, tail, tcp};
 
 /// A table: what is done, by whom, and what is compared.
 pub struct Workload {
@@ -79,6 +79,7 @@ pub const ALL: &[Workload] = &[
     workload("W2", "nginx → status >= 500 → JSON file", RATE, &[least("nilo", RATE, 2000.0)], tail::errors),
     workload("W3", "nginx decode, then Lua per line, count per status", RATE, &[least("nilo, one read", RATE, 2000.0)], tail::lua),
     workload("W4", "TCP → file, raw lines of RFC 5424", RATE, &[least("nilo", RATE, 4000.0)], tcp::raw),
+    workload("W4P", "TCP, RFC 5424 with structured data to fields → JSON file", RATE, &[least("nilo", RATE, 2000.0)], syslog::parsed),
     workload(
         "W5",
         "statsd over UDP, metrics added up",
