@@ -128,7 +128,11 @@ impl Protocol for Otlp {
             intake.make_at(stream, None, &mut |out| {
                 let mut bytes = 0;
                 while let (Some(record), true) = (&next, bytes < PORTION) {
-                    match maker.make(record, out) {
+                    // What it stored, also of one that is left out: what many share may be large.
+                    let before = out.arena_bytes();
+                    let made = maker.make(record, out);
+                    bytes += 128 + out.arena_bytes() - before;
+                    match made {
                         Ok(n) => bytes += n,
                         Err(why) => left_out.get_or_insert(LeftOut { records: 0, expected: why.0 }).records += 1,
                     }

@@ -119,6 +119,11 @@ impl Messages {
         self.generation
     }
 
+    /// Bytes that were copied into the arena so far.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena.len()
+    }
+
     /// Copies bytes into the arena.
     ///
     /// # Panics

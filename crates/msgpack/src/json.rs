@@ -60,6 +60,10 @@ fn name(r: &mut Reader<'_>, into: &mut Vec<u8>) -> Result<(), Wrong> {
         string(text, into);
         return Ok(());
     }
+    // Quoted at each level of nesting, one inside another would double that often.
+    if matches!(r.peek()?, Item::Map(_) | Item::Array(_)) {
+        return Err(r.expected("a name that is one value"));
+    }
     let mut text = Vec::new();
     write_json(r, &mut text)?;
     string(&text, into);
@@ -95,9 +99,10 @@ mod tests {
     #[test]
     fn what_json_has_not() {
         let mut text = Vec::new();
-        write_json(&mut Reader::new(b"\x95\xc4\x02\xffa\xcb\x7f\xf0\0\0\0\0\0\0\xd4\x01\xab\x81\x07\x01\x81\x91\x01\x02"), &mut text)
-            .unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "[\"\u{fffd}a\",null,\"ab\",{\"7\":1},{\"[1]\":2}]");
+        write_json(&mut Reader::new(b"\x94\xc4\x02\xffa\xcb\x7f\xf0\0\0\0\0\0\0\xd4\x01\xab\x81\x07\x01"), &mut text).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), "[\"\u{fffd}a\",null,\"ab\",{\"7\":1}]");
+        let nested = [&[0x81; 40][..], &[1; 41]].concat();
+        assert!(write_json(&mut Reader::new(&nested), &mut Vec::new()).unwrap_err().to_string().contains("a name that is one value"));
         assert_eq!(write_json(&mut Reader::new(b"\x92\x01"), &mut Vec::new()), Err(Wrong::Cut(2)));
     }
 }

@@ -44,9 +44,11 @@ impl Socket {
     fn connect(address: &Address) -> io::Result<Socket> {
         match address {
             Address::Unix(path) => {
-                let socket = UnixStream::connect(path)?;
+                // Linux keeps to the deadline of writing while it connects, which an engine that hangs lets it need.
+                let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
                 socket.set_write_timeout(Some(CONNECT))?;
-                Ok(Socket::Unix(socket))
+                socket.connect(&socket2::SockAddr::unix(path)?)?;
+                Ok(Socket::Unix(socket.into()))
             }
             Address::Tcp(address) => {
                 let first = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;

@@ -417,11 +417,9 @@ impl<'a> Session<'a> {
 
     fn event(&mut self, text: &[u8], json: &Value, cx: &mut InputCx<'_>) {
         let at = json["timeNano"].as_i64().or_else(|| json["time"].as_i64()?.checked_mul(1_000_000_000)).unwrap_or_else(|| cx.clock.now());
-        if let Some(stream) = self.events {
-            // The engine was asked for events from that of the last one on.
-            if at <= self.last_event {
-                return;
-            }
+        // The engine was asked for events from that of the last one on. What they say of containers does no harm when it comes again,
+        // and is not to be missed when the clock is set back.
+        if let Some(stream) = self.events.filter(|_| at > self.last_event) {
             self.last_event = at;
             cx.intake.make_at(stream, Some(&at.to_string()), &mut |messages| made::event(text, json, at, messages));
         }

@@ -23,6 +23,9 @@ const BLOCK: usize = 64 << 10;
 const MAX_WAITING: usize = 1024;
 const MAX_UNREAD: usize = 64 << 10;
 
+/// Room for the message by which a peer shows that it knows the key. Bytes.
+const HANDSHAKE_BYTES: usize = 4096;
+
 /// Why a connection ends.
 #[derive(Debug)]
 pub enum Closed {
@@ -142,8 +145,10 @@ impl Connection {
             self.message(&buffer[at..at + length], fluent, cx)?;
             at += length;
         }
-        if buffer.len() - at > fluent.events.max_message {
-            let max = show_size(fluent.events.max_message as u64);
+        // A stranger has no more room than a handshake takes.
+        let max = if self.handshake.is_some() { HANDSHAKE_BYTES } else { fluent.events.max_message };
+        if buffer.len() - at > max {
+            let max = show_size(max as u64);
             return Err(Closed::Wrong(format!("expected a message of at most {max} (option `max_message`)")));
         }
         Ok(at)

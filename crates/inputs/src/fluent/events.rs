@@ -12,6 +12,9 @@ use super::frame::{Entries, Entry, Frame, entry, parts};
 /// Bytes of records that are handed over at a time.
 const PORTION: usize = 256 << 10;
 
+/// Longest tag. Bytes.
+const LONGEST_TAG: usize = 4096;
+
 /// Makes messages of events.
 pub struct Events {
     pub flatten: Flatten,
@@ -67,6 +70,9 @@ impl Events {
         stream: StreamId,
         intake: &mut dyn Intake,
     ) -> Result<Made, String> {
+        if of.0.len() > LONGEST_TAG {
+            return Err(format!("expected a tag of at most {LONGEST_TAG} bytes"));
+        }
         let all = Walk::new(bytes, layout).map_err(|e| e.to_string())?;
         all.clone().try_for_each(|entry| entry.map(|_| ())).map_err(|e| e.to_string())?;
         let (mut entries, mut made) = (all.flatten().peekable(), Made::default());
@@ -74,7 +80,8 @@ impl Events {
             intake.make_at(stream, None, &mut |out| {
                 let mut bytes = 0;
                 while let Some(entry) = (bytes < PORTION).then(|| entries.next()).flatten() {
-                    bytes += entry.record.len();
+                    // Each message has the tag twice.
+                    bytes += 128 + 2 * of.0.len() + entry.record.len();
                     made.refused += u64::from(!self.add(of, entry, out));
                 }
             });

@@ -135,7 +135,7 @@ impl Elements {
             self.expected = place + 1;
             return Ok(Some(self.labels.of(r.message.messages())[self.known[place].label]));
         }
-        if self.known.len() == MAX_KNOWN || text.len() > MAX_LEAD {
+        if self.known.len() == MAX_KNOWN || text.len() > MAX_LEAD || full_name.len() > MAX_LEAD {
             return Ok(Some(self.new_label(r, &full_name)));
         }
         let Ok(field) = std::str::from_utf8(&full_name) else { return Ok(Some(self.new_label(r, &full_name))) };
@@ -195,12 +195,16 @@ impl Elements {
     }
 }
 
-/// The name here: what may be in one, up to 32 of it unless that does not matter.
+/// Longest name that is taken where what devices send is. Bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The name here: what may be in one, up to 32 of it, or 255 where what devices send is taken.
 fn name<'a>(r: &mut Reading<'a, '_>, expected: &'static str) -> Result<&'a [u8], Misfit> {
     let fits =
         |b: &u8| if r.lenient { !matches!(b, b' ' | b'=' | b']' | b'"') } else { b.is_ascii_graphic() && !matches!(b, b'=' | b']' | b'"') };
     let length = r.rest().iter().take_while(|b| fits(b)).count();
-    if length == 0 || length > MAX_NAME && !r.lenient {
+    // Each parameter's field has the id in its name.
+    if length == 0 || length > if r.lenient { LONGEST_NAME } else { MAX_NAME } {
         return Err(r.misfit(expected));
     }
     let name = &r.rest()[..length];
