@@ -186,9 +186,11 @@ impl Line {
         self.items.push_front(Item::Work(work));
     }
 
-    /// Takes the oldest out of memory; what is in the journal stays in the line by its number.
+    /// Takes the oldest out of memory; what is in the journal stays in the line by its number, or in memory where it was
+    /// read from there or given back: it may have been accepted long ago.
     pub fn oldest(&mut self) -> Option<Oldest> {
-        let at = self.items.iter().position(|item| matches!(item, Item::Work(_)))?;
+        let can_go = |w: &Work| Run::of(w).is_some() || (w.place.number.is_none() && w.place.record.is_none());
+        let at = self.items.iter().position(|item| matches!(item, Item::Work(work) if can_go(work)))?;
         let mut behind = self.items.split_off(at);
         let Some(Item::Work(work)) = behind.pop_front() else { return None };
         self.discount(&work);
@@ -378,6 +380,17 @@ mod tests {
         assert_eq!((line.park(Duration::ZERO).len(), line.park(Duration::MAX).len()), (0, 3));
         assert_eq!((line.works(), line.bytes(), line.messages(), line.least()), (1, 10, (4, 15), Some(4)));
         assert_eq!(goals(line), [(5, 6), (8, 9), (7, 8), (4, 5)]);
+    }
+
+    #[test]
+    fn what_was_read_from_the_journal_is_not_dropped() {
+        let mut line = Line::left(3, 7);
+        let read = Work { place: Place { record: Some(3), ..Place::default() }, ..work(7) };
+        line.read(4, vec![read], 7);
+        assert!(line.oldest().is_none());
+        line.push(work(2));
+        assert!(matches!(line.oldest(), Some(Oldest::Only(work)) if work.selection.len() == 2));
+        assert_eq!((line.works(), line.messages()), (1, (7, 0)));
     }
 
     #[test]

@@ -132,8 +132,11 @@ impl Lanes {
             return shares.into_iter().for_each(|(lane, share)| self.running[lane].lane.push(share));
         }
         for piece in pieces(work, self.next.messages) {
-            let held = |(waiting, taken): (Load, Load)| waiting.and(taken).messages;
-            if let Some(least) = self.running.iter().min_by_key(|r| held(r.lane.load())) {
+            // One that is refused holds little, and yet wants nothing.
+            let rank = |(waiting, taken): (Load, Load)| {
+                (waiting.messages >= self.next.messages || waiting.bytes >= self.next.bytes, waiting.and(taken).messages)
+            };
+            if let Some(least) = self.running.iter().min_by_key(|r| rank(r.lane.load())) {
                 least.lane.push(piece);
             }
         }

@@ -33,8 +33,7 @@ fn a_stuck_output_is_named_and_so_is_who_waits_for_it() {
         b.feed(&format!("{}\n", "x".repeat(2000)));
         doing(&engine, "input.in") == "waiting for room in the queue of output.out (1 KiB)"
     });
-    assert_eq!(doing(&engine, "output.out"), "writing");
-    assert!(plugin(&engine, "output.out").waiting.0 > 0);
+    until("the output is at it", || doing(&engine, "output.out") == "writing" && plugin(&engine, "output.out").waiting.0 > 0);
     let mut watchdog = Watchdog::new(engine.health());
     until("it counts as stuck", || {
         watchdog.look();
