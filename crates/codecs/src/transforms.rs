@@ -1,5 +1,4 @@
 mod bounds;
-mod condition;
 pub mod dedupe;
 pub mod drop;
 pub mod flatten;

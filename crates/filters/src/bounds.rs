@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use matcher::Matcher;
 use options::{Options, Problem};
 
 /// A number of something within bounds.
@@ -29,19 +28,4 @@ pub(crate) fn some_time(o: &Options, name: &'static str) -> Result<Duration, Pro
 /// Nanoseconds; 292 years are as long as it gets.
 pub(crate) fn nanoseconds(d: Duration) -> i64 {
     i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// The matcher that an option gives, if it is given.
-///
-/// # Errors
-/// Where it is malformed.
-pub(crate) fn condition(o: &Options, name: &str) -> Result<Option<Matcher>, Problem> {
-    let parse = |text: &str| {
-        Matcher::parse(text).map_err(|e| {
-            let at = o.location(name).within(e.at, text);
-            let problem = Problem::new("malformed matcher").at(&at, format!("found {}, expected {}", e.found, e.expected));
-            Problem { help: e.help, ..problem }
-        })
-    };
-    o.get_str(name).map(parse).transpose()
 }

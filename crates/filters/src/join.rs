@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use matcher::{Matcher, Parts};
+use matcher::{Matcher, Parts, condition};
 use message::{Batch, BatchBuilder, Datum, MessageMut, MessageRef, Selection};
 use options::{Opt, Options, Problem};
 use plugin::{Carried, Counter, Example, Filter, FilterCx, FilterFailure, Gauge, Kind, Stability};
 
-use crate::bounds::{condition, nanoseconds, some_time, within};
+use crate::bounds::{nanoseconds, some_time, within};
 use crate::pending::Pending;
 use crate::saved::{Loader, Saver};
 use crate::stored;

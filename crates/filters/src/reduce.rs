@@ -11,12 +11,12 @@ mod merge;
 use std::sync::Arc;
 use std::time::Duration;
 
-use matcher::{Matcher, Part, Parts};
+use matcher::{Matcher, Part, Parts, condition};
 use message::{Batch, BatchBuilder, Header, MessageRef, Selection};
 use options::{Opt, Options, Problem, Scalar, nearest};
 use plugin::{Carried, Example, Filter, FilterCx, FilterFailure, Gauge, Kind, Stability};
 
-use crate::bounds::{condition, nanoseconds, some_time, within};
+use crate::bounds::{nanoseconds, some_time, within};
 use crate::pending::Pending;
 use crate::saved::{Loader, Saver};
 use crate::stored;

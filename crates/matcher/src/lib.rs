@@ -60,6 +60,7 @@ mod index;
 mod key;
 mod lexer;
 mod number;
+mod option;
 mod parser;
 mod parts;
 mod search;
@@ -72,6 +73,7 @@ mod time;
 
 pub use error::SyntaxError;
 pub use index::Index;
+pub use option::condition;
 pub use parts::{Part, Parts, number, write_text};
 pub use search::PATTERN_STEPS;
 pub use selected::Selected;

@@ -3,12 +3,11 @@
 //! What is dropped here never reaches the router; where only one consumer should not see it, a
 //! `match` of that consumer is the place.
 
-use matcher::Matcher;
+use matcher::{Matcher, condition};
 use message::Messages;
 use options::{Opt, Options, Problem};
 use plugin::{BuildCx, Example, Kind, Reject, Stability, Transform, Transformed};
 
-use super::condition::condition;
 use super::set::place;
 
 pub const KIND: Kind = Kind::transform("drop", Stability::Stable, |o, _: &BuildCx| Ok(Box::new(Unwanted::new(o)?)))

@@ -3,12 +3,10 @@
 //! The opposite of `drop`, for sources of which only a little matters, and for destinations that may
 //! see only what is on a list.
 
-use matcher::Matcher;
+use matcher::{Matcher, condition};
 use message::Messages;
 use options::{Opt, Options, Problem};
 use plugin::{BuildCx, Example, Kind, Reject, Stability, Transform, Transformed};
-
-use super::condition::condition;
 
 pub const KIND: Kind = Kind::transform("keep", Stability::Stable, |o, _: &BuildCx| Ok(Box::new(Wanted::new(o)?)))
     .summary("Keeps messages that match, or the fields that are named, and drops the rest.")

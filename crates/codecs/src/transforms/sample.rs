@@ -6,14 +6,13 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use matcher::{Matcher, Parts};
+use matcher::{Matcher, Parts, condition};
 use message::{Datum, Header, Messages, Text, Value};
 use options::{Opt, Options, Problem};
 use plugin::{BuildCx, Example, Kind, Reject, Stability, Transform, Transformed};
 use twox_hash::XxHash3_64;
 
 use super::bounds::within;
-use super::condition::condition;
 use super::set::place;
 use crate::constants::Constants;
 

@@ -1,11 +1,12 @@
-use matcher::Matcher;
 use options::{Options, Problem};
+
+use crate::Matcher;
 
 /// The matcher that an option gives, if it is given.
 ///
 /// # Errors
 /// Where it is malformed.
-pub(super) fn condition(o: &Options, name: &str) -> Result<Option<Matcher>, Problem> {
+pub fn condition(o: &Options, name: &str) -> Result<Option<Matcher>, Problem> {
     let parse = |text: &str| {
         Matcher::parse(text).map_err(|e| {
             let problem = Problem::new("malformed matcher");
