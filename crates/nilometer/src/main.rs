@@ -118,6 +118,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn main() -> ExitCode {
+    sandbox::heap::give_back();
     let cli = Cli::parse();
     let tone = if matches!(cli.command, Command::Run(_)) { Tone::Daemon } else { Tone::Command };
     logging::start(tone, i16::from(cli.verbose) - i16::from(cli.quiet));

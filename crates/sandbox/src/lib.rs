@@ -56,6 +56,7 @@ pub mod fault;
 mod globals;
 mod grants;
 mod hash;
+pub mod heap;
 mod host;
 mod input;
 mod labels;
